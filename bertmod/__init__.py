@@ -1,0 +1,127 @@
+"""BERT multi-task learning with small per-task adapters on one shared encoder.
+
+This module re-exports what a plugin needs; importing it does not import torch.
+"""
+
+from bertmod.contracts.adapter import Adapter, AdapterContext
+from bertmod.contracts.batch import Batch, BatchContext, Span
+from bertmod.contracts.checkpoint import (
+    CheckpointDescription,
+    LoadReport,
+    StoredTensor,
+    TensorName,
+)
+from bertmod.contracts.config import ComponentConfig
+from bertmod.contracts.encoder import (
+    Encoder,
+    EncoderContext,
+    EncoderOutput,
+    EncoderShape,
+    Part,
+    Site,
+    SiteCalls,
+    SiteKind,
+)
+from bertmod.contracts.head import Head, HeadContext, HeadOutput, TaskInfo
+from bertmod.contracts.metric import Metric
+from bertmod.contracts.optimizer import ParameterGroup
+from bertmod.contracts.sampler import Sampler, SamplerContext
+from bertmod.contracts.schedule import Schedule
+from bertmod.contracts.state import Stateful
+from bertmod.contracts.task import Example, Feature, Prediction, Role, Task, TaskContext
+from bertmod.contracts.tokenizer import PieceTable, RowTable, Tokenizer
+from bertmod.contracts.tracker import Tracker, TrackerContext
+from bertmod.errors import (
+    BertmodError,
+    CheckpointError,
+    DataError,
+    PluginError,
+    Problem,
+    RecipeError,
+    RunFolderError,
+    TrainingError,
+)
+from bertmod.hookspecs import CONTRACT, hookimpl
+from bertmod.specs import (
+    AdapterSpec,
+    CommandSpec,
+    EmptyConfig,
+    EncoderSpec,
+    HeadSpec,
+    LoaderSpec,
+    MetricSpec,
+    OptimizerSpec,
+    SamplerSpec,
+    ScheduleSpec,
+    TaskSpec,
+    TokenizerSpec,
+    TrackerSpec,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CONTRACT",
+    "Adapter",
+    "AdapterContext",
+    "AdapterSpec",
+    "Batch",
+    "BatchContext",
+    "BertmodError",
+    "CheckpointDescription",
+    "CheckpointError",
+    "CommandSpec",
+    "ComponentConfig",
+    "DataError",
+    "EmptyConfig",
+    "Encoder",
+    "EncoderContext",
+    "EncoderOutput",
+    "EncoderShape",
+    "EncoderSpec",
+    "Example",
+    "Feature",
+    "Head",
+    "HeadContext",
+    "HeadOutput",
+    "HeadSpec",
+    "LoadReport",
+    "LoaderSpec",
+    "Metric",
+    "MetricSpec",
+    "OptimizerSpec",
+    "ParameterGroup",
+    "Part",
+    "PieceTable",
+    "PluginError",
+    "Prediction",
+    "Problem",
+    "RecipeError",
+    "Role",
+    "RowTable",
+    "RunFolderError",
+    "Sampler",
+    "SamplerContext",
+    "SamplerSpec",
+    "Schedule",
+    "ScheduleSpec",
+    "Site",
+    "SiteCalls",
+    "SiteKind",
+    "Span",
+    "Stateful",
+    "StoredTensor",
+    "Task",
+    "TaskContext",
+    "TaskInfo",
+    "TaskSpec",
+    "TensorName",
+    "Tokenizer",
+    "TokenizerSpec",
+    "Tracker",
+    "TrackerContext",
+    "TrackerSpec",
+    "TrainingError",
+    "__version__",
+    "hookimpl",
+]

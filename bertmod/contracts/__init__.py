@@ -1,0 +1,1 @@
+"""What components promise each other: protocols and frozen records, no behaviour, no torch."""

@@ -1,0 +1,105 @@
+"""How tensors in files and tensors of components find each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bertmod.contracts.encoder import Part
+
+
+@dataclass(frozen=True)
+class TensorName:
+    """One tensor of a component, and what it is called in each format.
+
+    Attributes:
+        canonical: Name within the component, unfused: ``layer.0.attention.query.weight``.
+        shape: Shape; None for a length that the recipe does not fix (labels, for one).
+        stored: Format to name in that format; ``{task}`` stands for the task's index in the file.
+        transposed: Formats that store it transposed.
+        copies: Format to further names under which the format stores the same values; written
+            too where the file's dialect does.
+        also_read: Format to further names, read but never written.
+        fused: The module's own parameter and this tensor's place in it, if the module holds
+            several canonical tensors stacked along the first axis; None if names are equal.
+        tied: Canonical name within the encoder that it borrows, or None.
+        part: The part of the encoder's output that it serves, if it serves one alone.
+    """
+
+    canonical: str
+    shape: tuple[int | None, ...]
+    stored: Mapping[str, str]
+    transposed: frozenset[str] = frozenset()
+    copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    also_read: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fused: tuple[str, int] | None = None
+    tied: str | None = None
+    part: Part | None = None
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor of a checkpoint, not yet read.
+
+    Attributes:
+        name: Its name in the format, the file's dialect (prefix, gamma and beta) removed.
+        shape: Shape in the file.
+        load: Reads it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    load: Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class CheckpointDescription:
+    """What a checkpoint says of itself, known without torch.
+
+    Attributes:
+        format: Name of its naming format, a key of ``TensorName.stored``.
+        encoder: Encoder slot found in it: ``name`` and structural options; None if none.
+        tokenizer: Tokenizer slot found in it: ``name``, ``vocab`` and casing; None if none.
+        adapters: Adapter slots found in it, as a recipe would write them.
+        heads: Task id (or index in the file, as text) to head slot.
+        tasks: Task ids in the order of the file; empty if the file does not say.
+        skipped: Pattern of a format name to the reason why such tensors are never needed.
+        files: Every file that belongs to it.
+    """
+
+    format: str
+    encoder: Mapping[str, Any] | None = None
+    tokenizer: Mapping[str, Any] | None = None
+    adapters: tuple[Mapping[str, Any], ...] = ()
+    heads: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor of a checkpoint and of every parameter of the model.
+
+    Attributes:
+        used: Name in the file to canonical name.
+        skipped: Name in the file to the reason.
+        initialised: Canonical names built fresh because the file has nothing of their component.
+        missing: Canonical names of a component that the file has in part.
+        unexpected: Names in the file that no component knows.
+        unequal: Names in the file of copies that differ from the tensor they copy.
+        misshaped: Canonical name to (shape in the file, shape in the model).
+    """
+
+    used: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    initialised: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    unequal: tuple[str, ...] = ()
+    misshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)

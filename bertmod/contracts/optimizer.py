@@ -1,0 +1,29 @@
+"""What an optimizer's builder gets: named groups of named parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate, a decay rule and a clock.
+
+    The builder makes one torch parameter group of each, in the same order, with ``lr`` set to
+    ``learning_rate`` and ``weight_decay`` to its own option where ``decay`` is true, else 0.
+
+    Attributes:
+        name: Readable name of the group, unique.
+        parameters: (name, parameter) pairs; names are those of the whole model.
+        learning_rate: Peak learning rate, positive; the engine multiplies it by the schedule.
+        decay: Whether weight decay applies.
+    """
+
+    name: str
+    parameters: tuple[tuple[str, Parameter], ...]
+    learning_rate: float
+    decay: bool

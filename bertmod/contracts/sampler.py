@@ -1,0 +1,50 @@
+"""What a sampler is: how probable each task is at a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bertmod.contracts.state import Stateful
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class SamplerContext:
+    """What a sampler's builder gets beside its options.
+
+    Attributes:
+        tasks: Ids of the tasks that train, in the recipe's order.
+        sizes: Training features per task, (tasks,), float64, positive; measured, or the
+            recipe's ``sizes``.
+    """
+
+    tasks: tuple[str, ...]
+    sizes: np.ndarray
+
+
+class Sampler(Stateful, Protocol):
+    """Probabilities of the tasks; the engine draws from them with (seed, step)."""
+
+    def probabilities(
+        self, step: int, epoch: int, num_epochs: int, running: frozenset[str]
+    ) -> np.ndarray:
+        """Probability of each task at a step.
+
+        Args:
+            step: Optimizer steps finished so far, from 0.
+            epoch: Epochs finished so far, in [0, num_epochs).
+            num_epochs: Length of the run in epochs.
+            running: Tasks that still train; the others get probability 0.
+
+        Returns:
+            (tasks,), float64, sums to 1.
+        """
+        ...
+
+    def observe(self, step: int, scores: Mapping[str, float]) -> None:
+        """Hear the dev scores of an evaluation, by task; may change the sampler's state."""
+        ...

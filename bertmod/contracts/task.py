@@ -1,0 +1,153 @@
+"""What a task is: it reads examples, makes features, and turns outputs back into predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+    from bertmod.contracts.batch import Arrays
+    from bertmod.contracts.head import TaskInfo
+    from bertmod.contracts.metric import Metric
+    from bertmod.contracts.tokenizer import Tokenizer
+
+Role = Literal["train", "dev", "test"]
+"""What a split is for."""
+
+Example = Mapping[str, Any]
+"""One example as its task reads it: JSON values, ``id`` among them."""
+
+Prediction = Mapping[str, Any]
+"""One answer: JSON values, ``id`` among them."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What the encoder sees of an example; one example may give several, or none.
+
+    Attributes:
+        example: Index of the example in its split.
+        rows: One or more rows, each with ``input_ids`` and ``token_type_ids``, (tokens,).
+        targets: Named targets, empty where the example has none.
+        positions: Named token positions counted from the feature's first token, int64; below 0
+            means 0, beyond the feature does not count.
+        host: Columns that only the task reads back, such as offsets.
+    """
+
+    example: int
+    rows: tuple[Arrays, ...]
+    targets: Arrays
+    positions: Arrays
+    host: Arrays
+
+
+if TYPE_CHECKING:
+    Outputs = Sequence[Sequence[tuple[Feature, Arrays]]]
+    """For each example, its features with what the head decoded of them."""
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """What a task's builder gets beside its options.
+
+    Attributes:
+        id: Id of the task.
+        tokenizer: The run's tokenizer.
+        max_length: Longest row, tokens.
+        metrics: Every installed metric by name.
+        strict_data: Whether a malformed train or dev row is an error.
+    """
+
+    id: str
+    tokenizer: Tokenizer
+    max_length: int
+    metrics: Mapping[str, Metric]
+    strict_data: bool = False
+
+
+class Task(Protocol):
+    """Reads splits, makes features, decodes and scores.
+
+    Attributes:
+        splits: Named splits and what each is for.
+        cacheable: Whether the same examples always give the same features.
+    """
+
+    @property
+    def splits(self) -> Mapping[str, Role]: ...
+    @property
+    def cacheable(self) -> bool: ...
+
+    def files(self, data: Path, split: str) -> tuple[Path, ...]:
+        """The files that a split is read from, for hashing and for the lock file."""
+        ...
+
+    def setup(self, data: Path) -> TaskInfo:
+        """Bind the task to a data folder and fix its label names or value range.
+
+        Raises:
+            DataError: If a train or dev file is missing or cannot be read.
+        """
+        ...
+
+    def read(self, split: str) -> Sequence[Example] | Iterator[Example]:
+        """Examples of a split: indexed, or a ``Stateful`` iterator for streams.
+
+        Raises:
+            DataError: If the file is missing, empty, or malformed beyond what is tolerated.
+        """
+        ...
+
+    def example(self, fields: Mapping[str, Any]) -> Example:
+        """An example from named fields, as a command line, a table or a server gives them.
+
+        Raises:
+            DataError: If a text field is missing; the message names those accepted.
+        """
+        ...
+
+    def features(
+        self, examples: Sequence[Example], info: TaskInfo, draws: Sequence[Generator]
+    ) -> Sequence[Feature]:
+        """Features of a batch of examples, ``example`` counting from 0 within it.
+
+        Args:
+            examples: Examples of one split.
+            info: Label names or value range.
+            draws: One random generator per example; empty where the task is ``cacheable``.
+        """
+        ...
+
+    def calibrate(self, examples: Sequence[Example], outputs: Outputs, info: TaskInfo) -> TaskInfo:
+        """``info`` with what can be tuned on the dev split of the task's metric."""
+        ...
+
+    def predict(
+        self, examples: Sequence[Example], outputs: Outputs, info: TaskInfo
+    ) -> list[Prediction]:
+        """One prediction per example, in order; an example without features is answered too."""
+        ...
+
+    def score(
+        self, split: str, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> Mapping[str, float]:
+        """Every metric of a split, over the whole of it."""
+        ...
+
+    def baseline(self, examples: Sequence[Example]) -> Mapping[str, float]:
+        """The same metrics for the answer that ignores the text: the majority class, the mean."""
+        ...
+
+    def write(
+        self,
+        split: str,
+        examples: Sequence[Example],
+        predictions: Sequence[Prediction],
+        folder: Path,
+    ) -> list[Path]:
+        """Write predictions in the benchmark's own form; returns the files written."""
+        ...

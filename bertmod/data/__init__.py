@@ -1,0 +1,1 @@
+"""Features, collation, readers and caches."""

@@ -1,0 +1,1 @@
+"""Tensor code that takes plain values and knows no configuration."""
