@@ -133,7 +133,8 @@ def _header(path: Path, names: list[str]) -> list[str]:
 
 def _named(path: Path, number: int, names: list[str], row: list[str]) -> Row:
     if len(row) != len(names):
-        raise DataError(f"{path}, line {number}: {len(row)} columns, the header has {len(names)}")
+        cells = "1 column" if len(row) == 1 else f"{len(row)} columns"
+        raise DataError(f"{path}, line {number}: {cells}, the header has {len(names)}")
     return dict(zip(names, row, strict=True))
 
 

@@ -1,0 +1,1 @@
+"""From a resolved recipe to objects: the only caller of builders."""

@@ -1,0 +1,228 @@
+"""Tokenizer, encoder, adapters and heads of a resolved recipe."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from torch import Tensor
+from torch.nn import Module
+
+from bertmod.contracts.adapter import Adapter, AdapterContext
+from bertmod.contracts.checkpoint import LoadReport, TensorName
+from bertmod.contracts.encoder import Encoder, EncoderContext, Part
+from bertmod.contracts.head import Head, HeadContext, TaskInfo
+from bertmod.contracts.tokenizer import Tokenizer
+from bertmod.engine.seeding import seed_torch
+from bertmod.errors import CheckpointError
+from bertmod.model.canonical import own_names
+from bertmod.model.loading import Component, load_tensors
+from bertmod.model.multitask import MultiTaskModel
+from bertmod.model.report import render_report
+from bertmod.nn.initialisation import initialise
+from bertmod.recipe.resolved import ResolvedAdapter, ResolvedRecipe, ResolvedTask
+
+LOG = logging.getLogger("bertmod")
+Init = Callable[[Module], None]
+
+
+def build_tokenizer(recipe: ResolvedRecipe) -> Tokenizer:
+    """The recipe's tokenizer."""
+    return cast(Tokenizer, recipe.tokenizer.spec.build(recipe.tokenizer.config))
+
+
+def build_model(
+    recipe: ResolvedRecipe, infos: Mapping[str, TaskInfo]
+) -> tuple[MultiTaskModel, LoadReport | None]:
+    """The recipe's model: built, loaded from its checkpoint, and frozen as the recipe says.
+
+    Args:
+        recipe: The recipe.
+        infos: Label names or value range of each task that trains.
+
+    Returns:
+        The model on the CPU, fp32; and what became of the checkpoint's tensors, if there is one.
+
+    Raises:
+        CheckpointError: If the checkpoint does not fit.
+    """
+    encoder = _build_encoder(recipe)
+    wanted = _asked_for(recipe)
+    report = None
+    if recipe.checkpoint is not None:
+        want = frozenset[Part]().union(*(_want(task) for task in recipe.training_tasks))
+        report = _load(recipe, [_encoder_component(recipe, encoder, want)])
+    adapters = {
+        task.id: {
+            slot.id: _build_adapter(recipe, slot, task.id, encoder)
+            for slot in recipe.adapters
+            if task.id in slot.tasks
+        }
+        for task in recipe.training_tasks
+    }
+    heads = {task.id: _build_head(recipe, task, infos[task.id]) for task in recipe.training_tasks}
+    model = MultiTaskModel(encoder, adapters, heads, uses=borrowers(recipe))
+    if report is not None and wanted:
+        report = _with_components(recipe, model, wanted, report)
+    if report is not None:
+        LOG.info("%s", render_report(report))
+    if recipe.freeze == "encoder":
+        model.encoder.requires_grad_(False)
+    return model, report
+
+
+def borrowers(recipe: ResolvedRecipe) -> dict[str, str]:
+    """Tasks that do not train, and whose adapters and head they use."""
+    return {task.id: task.lender for task in recipe.tasks if not task.trains}
+
+
+def encoder_names(recipe: ResolvedRecipe) -> Sequence[TensorName]:
+    """Names of the encoder's tensors."""
+    return recipe.encoder.spec.names(recipe.encoder.config)
+
+
+def adapter_names(
+    recipe: ResolvedRecipe, slot: ResolvedAdapter, module: Module
+) -> Sequence[TensorName]:
+    """Names of an adapter's tensors; the module's own where its spec declares none."""
+    if slot.spec.names is None:
+        return own_names(module)
+    return slot.spec.names(slot.config, recipe.shape, slot.layers)
+
+
+def head_names(recipe: ResolvedRecipe, task: ResolvedTask, module: Module) -> Sequence[TensorName]:
+    """Names of a head's tensors; the module's own where its spec declares none."""
+    if task.head is None or task.head.spec.names is None:
+        return own_names(module)
+    return task.head.spec.names(task.head.config, recipe.shape)
+
+
+def _init(recipe: ResolvedRecipe) -> Init:
+    std = recipe.encoder.spec.initializer_range(recipe.encoder.config)
+
+    def init(module: Module) -> None:
+        initialise(module, std=std, layer_norm=recipe.init.layer_norm)
+
+    return init
+
+
+def _build_encoder(recipe: ResolvedRecipe) -> Encoder:
+    seed_torch(recipe.seed, "build", "encoder")
+    context = EncoderContext(init=_init(recipe))
+    return cast(Encoder, recipe.encoder.spec.build(recipe.encoder.config, context))
+
+
+def _build_adapter(
+    recipe: ResolvedRecipe, slot: ResolvedAdapter, task: str, encoder: Encoder
+) -> Adapter:
+    def weights(site: str, layer: int) -> tuple[Tensor, ...]:
+        kind = recipe.shape.sites[site].kind
+        views = encoder.norm(site, layer) if kind == "norm" else encoder.projection(site, layer)
+        return tuple(view.detach().clone() for view in views)
+
+    seed_torch(recipe.seed, "build", "adapter", task, slot.id)
+    context = AdapterContext(
+        task=task,
+        shape=recipe.shape,
+        layers=slot.layers,
+        new_layer=encoder.new_layer,
+        weights=weights,
+        init=_init(recipe),
+    )
+    return cast(Adapter, slot.spec.build(slot.config, context))
+
+
+def _build_head(recipe: ResolvedRecipe, task: ResolvedTask, info: TaskInfo) -> Head:
+    seed_torch(recipe.seed, "build", "head", task.id)
+    slot = _head_slot(task)
+    context = HeadContext(task=task.id, shape=recipe.shape, info=info, init=_init(recipe))
+    return cast(Head, slot.spec.build(slot.config, context))
+
+
+def _want(task: ResolvedTask) -> frozenset[Part]:
+    slot = _head_slot(task)
+    return cast(frozenset[Part], slot.spec.want(slot.config))
+
+
+def _head_slot(task: ResolvedTask) -> Any:
+    assert task.head is not None, "a task that trains has a head"
+    return task.head
+
+
+def _asked_for(recipe: ResolvedRecipe) -> frozenset[tuple[str, str]]:
+    """(``heads`` or ``adapters``, task) pairs that the checkpoint slot's ``use`` names."""
+    if recipe.checkpoint is None:
+        return frozenset()
+    use = set(recipe.checkpoint.keys.use)
+    return frozenset(
+        (kind, task.id)
+        for task in recipe.training_tasks
+        for kind in ("heads", "adapters")
+        if kind in use or task.id in use
+    )
+
+
+def _encoder_component(
+    recipe: ResolvedRecipe, encoder: Encoder | None, want: frozenset[Part]
+) -> Component:
+    module = None if encoder is None else cast(Module, encoder)
+    names = encoder_names(recipe)
+    return Component("encoder", names, module, want=want, required=module is not None)
+
+
+def _with_components(
+    recipe: ResolvedRecipe,
+    model: MultiTaskModel,
+    wanted: frozenset[tuple[str, str]],
+    report: LoadReport,
+) -> LoadReport:
+    """Load the heads and adapters asked for, and account for all in one report."""
+    components = [_encoder_component(recipe, None, frozenset())]
+    for task in recipe.training_tasks:
+        index = _index(recipe, task.id)
+        if ("heads", task.id) in wanted:
+            head = cast(Module, model.head(task.id))
+            names = head_names(recipe, task, head)
+            components.append(
+                Component(f"heads.{task.id}", names, head, index=index, required=True)
+            )
+        if ("adapters", task.id) in wanted:
+            components.extend(_adapter_components(recipe, model, task.id, index))
+    second = _load(recipe, components)
+    skipped = {name: why for name, why in report.skipped.items() if name not in second.used}
+    return replace(report, used={**report.used, **second.used}, skipped=skipped)
+
+
+def _adapter_components(
+    recipe: ResolvedRecipe, model: MultiTaskModel, task: str, index: int | None
+) -> list[Component]:
+    modules = model.task_adapters(task)
+    slots = [slot for slot in recipe.adapters if task in slot.tasks]
+    return [
+        Component(
+            f"adapters.{task}.{slot.id}",
+            adapter_names(recipe, slot, cast(Module, modules[slot.id])),
+            cast(Module, modules[slot.id]),
+            index=index,
+            required=True,
+        )
+        for slot in slots
+    ]
+
+
+def _index(recipe: ResolvedRecipe, task: str) -> int | None:
+    """Number of a task in the checkpoint's own order, for formats that number tasks."""
+    order = recipe.description.tasks if recipe.description is not None else ()
+    return order.index(task) if task in order else None
+
+
+def _load(recipe: ResolvedRecipe, components: Sequence[Component]) -> LoadReport:
+    checkpoint, description = recipe.checkpoint, recipe.description
+    if checkpoint is None or description is None or checkpoint.keys.path is None:
+        raise CheckpointError("the recipe names no checkpoint")
+    path = checkpoint.keys.path
+    stored = checkpoint.spec.tensors(path)
+    allow = checkpoint.keys.allow.model_dump()
+    return load_tensors(stored, description, components, allow=allow, source=path)

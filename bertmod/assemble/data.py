@@ -1,0 +1,227 @@
+"""Tasks, examples and features of a resolved recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import platformdirs
+
+from bertmod.contracts.head import TaskInfo
+from bertmod.contracts.metric import Metric
+from bertmod.contracts.task import Example, Task, TaskContext
+from bertmod.contracts.tokenizer import Tokenizer
+from bertmod.data.cache import cached_features
+from bertmod.data.features import FeatureTable
+from bertmod.engine.evaluate import TaskSplit
+from bertmod.engine.seeding import generator
+from bertmod.engine.tasks import TrainingTask
+from bertmod.errors import DataError
+from bertmod.recipe.resolved import ResolvedRecipe, ResolvedTask
+from bertmod.registry import Registry
+from bertmod.sample import sample_folder
+
+SAMPLE = "sample"
+
+
+@dataclass(frozen=True)
+class PreparedTask:
+    """A task bound to its data.
+
+    Attributes:
+        slot: Its slot.
+        task: The task.
+        info: Label names or value range; those of the lender where it borrows.
+        data: Its data folder.
+        tokenizer: The run's tokenizer.
+        seed: The run's seed.
+        strict_data: Whether malformed rows are errors.
+    """
+
+    slot: ResolvedTask
+    task: Task
+    info: TaskInfo
+    data: Path
+    tokenizer: Tokenizer
+    seed: int
+    strict_data: bool
+
+    def splits(self, role: str) -> tuple[str, ...]:
+        """Names of the splits of a role, in the task's order."""
+        return tuple(name for name, found in self.task.splits.items() if found == role)
+
+    def features(self, split: str, examples: Sequence[Example] | None = None) -> FeatureTable:
+        """Features of a split, from the cache where the task allows it.
+
+        Args:
+            split: Name of the split.
+            examples: Its examples if they were read already.
+
+        Raises:
+            DataError: If the split cannot be read.
+        """
+
+        def make() -> FeatureTable:
+            read = self.task.read(split) if examples is None else examples
+            return self.make_features(list(read) if not isinstance(read, Sequence) else read)
+
+        if not self.task.cacheable:
+            return make()
+        key = {
+            "tokenizer": self.tokenizer.fingerprint,
+            "task": json.dumps(self.slot.config.model_dump(mode="json"), sort_keys=True),
+            "name": self.slot.full_name,
+            "version": self.slot.version,
+            "split": split,
+            "labels": json.dumps(self.info.labels),
+            "max_length": str(self.slot.max_length),
+            "strict_data": str(self.strict_data),
+        }
+        files = self.task.files(self.data, split)
+        return cached_features(features_cache(), files=files, key=key, make=make)
+
+    def make_features(self, examples: Sequence[Example]) -> FeatureTable:
+        """Features of examples, made now."""
+        draws = []
+        if not self.task.cacheable:
+            draws = [
+                generator(self.seed, "features", self.slot.id, 0, index)
+                for index in range(len(examples))
+            ]
+        made = self.task.features(examples, self.info, draws)
+        return made if isinstance(made, FeatureTable) else FeatureTable.from_features(made)
+
+    def split(self, name: str) -> TaskSplit:
+        """A split with labels, ready to be scored."""
+        read = self.task.read(name)
+        examples = read if isinstance(read, Sequence) else list(read)
+        baseline = self.task.baseline(examples)
+        return TaskSplit(self.task, name, examples, self.features(name, examples), baseline)
+
+
+def cache_folder() -> Path:
+    """Where bertmod keeps what it can make again."""
+    return Path(platformdirs.user_cache_dir("bertmod"))
+
+
+def features_cache() -> Path:
+    """Where tokenised features are kept."""
+    return cache_folder() / "features"
+
+
+def data_folder(recipe: ResolvedRecipe) -> Path:
+    """The recipe's data folder; the built-in sample is generated if it is not there yet.
+
+    Raises:
+        DataError: If the folder is missing.
+    """
+    if recipe.data.dir == SAMPLE or recipe.data.dir is None:
+        return sample_folder(cache_folder())
+    folder = Path(recipe.data.dir)
+    if not folder.is_dir():
+        near = (
+            f"\n  {folder.parent} has: {_listing(folder.parent)}" if folder.parent.is_dir() else ""
+        )
+        raise DataError(f"{folder}: no such data folder{near}\n  name another with --data DIR")
+    return folder
+
+
+def prepare_tasks(
+    recipe: ResolvedRecipe,
+    registry: Registry,
+    tokenizer: Tokenizer,
+    *,
+    strict_data: bool = False,
+    infos: Mapping[str, TaskInfo] | None = None,
+) -> dict[str, PreparedTask]:
+    """Every task of a recipe, bound to its data.
+
+    Args:
+        recipe: The recipe.
+        registry: What is installed; metrics come from it.
+        tokenizer: The run's tokenizer.
+        strict_data: Whether a malformed train or dev row is an error.
+        infos: Label names and value ranges of a trained model; None fixes them from the data,
+            and then tasks that train must find their train and dev files.
+
+    Raises:
+        DataError: If files are missing or cannot be read.
+    """
+    folder = data_folder(recipe)
+    metrics = {
+        entry.spec.name: cast(Metric, entry.spec.build(entry.spec.config()))  # type: ignore[attr-defined]
+        for entry in registry.entries("metric")
+    }
+    prepared: dict[str, PreparedTask] = {}
+    for slot in sorted(recipe.tasks, key=lambda slot: not slot.trains):
+        context = TaskContext(slot.id, tokenizer, slot.max_length, metrics, strict_data)
+        task = cast(Task, slot.spec.build(slot.config, context))
+        if infos is None:
+            own = task.setup(folder)
+            info = own if slot.trains else prepared[slot.lender].info
+        else:
+            info = infos[slot.lender]
+        prepared[slot.id] = PreparedTask(
+            slot, task, info, folder, tokenizer, recipe.seed, strict_data
+        )
+    return {slot.id: prepared[slot.id] for slot in recipe.tasks}
+
+
+def main_metric(slot: ResolvedTask) -> str:
+    """``split/metric`` that decides what a task's best state is; empty if it has no dev split."""
+    if slot.keys.metric is not None:
+        return slot.keys.metric
+    metrics = slot.spec.metrics(slot.config)
+    return next((f"{split}/{names[0]}" for split, names in metrics.items() if names), "")
+
+
+def training_task(prepared: PreparedTask, registry: Registry) -> TrainingTask:
+    """A prepared task as the trainer sees it, its features made.
+
+    Raises:
+        DataError: If a split cannot be read or has no features.
+    """
+    slot, metric = prepared.slot, main_metric(prepared.slot)
+    tables = [prepared.features(split) for split in prepared.splits("train")]
+    table = FeatureTable.concatenate(tables)
+    if not len(table):
+        raise DataError(f"task {slot.id}: its training data has no features")
+    scored = slot.spec.metrics(slot.config)
+    return TrainingTask(
+        id=slot.id,
+        train=table,
+        dev={split: prepared.split(split) for split in prepared.splits("dev") if split in scored},
+        metric=metric,
+        greater_is_better=_greater_is_better(metric, registry),
+        loss_weight=slot.keys.loss_weight,
+        batch_size=slot.keys.batch_size,
+    )
+
+
+def data_files(prepared: Iterable[PreparedTask]) -> list[Path]:
+    """Every train and dev file that the tasks read, each once."""
+    found = {
+        path: None
+        for each in prepared
+        for role in ("train", "dev")
+        for split in each.splits(role)
+        for path in each.task.files(each.data, split)
+        if path.is_file()
+    }
+    return list(found)
+
+
+def _greater_is_better(metric: str, registry: Registry) -> bool:
+    name = metric.partition("/")[2]
+    if name not in registry.names("metric"):
+        return True
+    spec = registry.get("metric", name).spec
+    return bool(spec.build(spec.config()).greater_is_better)  # type: ignore[attr-defined]
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "") or "nothing"

@@ -1,0 +1,225 @@
+"""A run from a resolved recipe: assemble, own the folder, train, leave results."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertmod.assemble.components import build_model, build_tokenizer
+from bertmod.assemble.data import PreparedTask, data_files, prepare_tasks, training_task
+from bertmod.assemble.lock import lock_values
+from bertmod.assemble.writer import ModelWriter
+from bertmod.contracts.checkpoint import LoadReport
+from bertmod.contracts.sampler import SamplerContext
+from bertmod.contracts.tokenizer import Tokenizer
+from bertmod.contracts.tracker import TrackerContext
+from bertmod.data.durable import write_file
+from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode
+from bertmod.engine.precision import resolve_device, resolve_precision
+from bertmod.engine.run_folder import RunFolder, unwritable
+from bertmod.engine.settings import TrainerSettings
+from bertmod.engine.summary import TaskResult, render_results
+from bertmod.engine.tasks import TrainingTask
+from bertmod.engine.trainer import Trainer
+from bertmod.errors import RunFolderError
+from bertmod.model.multitask import MultiTaskModel
+from bertmod.recipe.resolved import ResolvedRecipe
+from bertmod.registry import Registry
+
+LOG = logging.getLogger("bertmod")
+RECIPE_FILE, LOCK_FILE = "recipe.json", "lock.json"
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Everything a recipe describes, built.
+
+    Attributes:
+        recipe: The recipe, ``auto`` settings replaced by what this machine gave.
+        registry: What is installed.
+        tokenizer: Tokenizer.
+        prepared: Tasks bound to their data, by id.
+        tasks: The tasks that train, as the trainer sees them.
+        model: The model.
+        report: What became of the checkpoint's tensors, if there is one.
+    """
+
+    recipe: ResolvedRecipe
+    registry: Registry
+    tokenizer: Tokenizer
+    prepared: Mapping[str, PreparedTask]
+    tasks: tuple[TrainingTask, ...]
+    model: MultiTaskModel
+    report: LoadReport | None
+
+    def trainer(self, folder: RunFolder | None = None, *, quiet: bool = False) -> Trainer:
+        """A trainer of this model on these tasks."""
+        recipe = self.recipe
+        sampler, optimizer, schedule = recipe.sampler, recipe.optimizer, recipe.schedule
+        sizes = sampler.keys.sizes or {task.id: len(task.train) for task in self.tasks}
+        ids = tuple(task.id for task in self.tasks)
+        context = SamplerContext(ids, np.array([float(sizes[task]) for task in ids]))
+        return Trainer(
+            self.model,
+            self.tasks,
+            sampler=sampler.spec.build(sampler.config, context),
+            optimizer=lambda groups: optimizer.spec.build(optimizer.config, groups),
+            schedule=schedule.spec.build(schedule.config),
+            settings=trainer_settings(recipe),
+            folder=folder,
+            writer=ModelWriter(recipe, self.model, self.tokenizer) if folder else None,
+            trackers=self._trackers(folder) if folder else (),
+            quiet=quiet,
+        )
+
+    def _trackers(self, folder: RunFolder) -> list[Any]:
+        """The recipe's trackers; JSON lines are always written, listed or not."""
+        context = TrackerContext(folder.path, self.recipe.to_json())
+        built = [slot.spec.build(slot.config, context) for slot in self.recipe.trackers]
+        if not any(slot.full_name == "bertmod/jsonl" for slot in self.recipe.trackers):
+            spec = self.registry.get("tracker", "bertmod/jsonl").spec
+            built.append(spec.build(spec.config(), context))  # type: ignore[attr-defined]
+        return built
+
+
+def assemble(recipe: ResolvedRecipe, registry: Registry, *, strict_data: bool = False) -> Assembled:
+    """Build everything that a recipe describes; nothing is written but caches.
+
+    Raises:
+        DataError: If data files are missing or malformed.
+        CheckpointError: If the checkpoint cannot be read or does not fit.
+        RecipeError: If this machine lacks the device.
+    """
+    recipe = settle(recipe)
+    tokenizer = build_tokenizer(recipe)
+    prepared = prepare_tasks(recipe, registry, tokenizer, strict_data=strict_data)
+    trained = [each for each in prepared.values() if each.slot.trains]
+    tasks = tuple(training_task(each, registry) for each in trained)
+    model, report = build_model(recipe, {each.slot.id: each.info for each in trained})
+    return Assembled(recipe, registry, tokenizer, prepared, tasks, model, report)
+
+
+def settle(recipe: ResolvedRecipe) -> ResolvedRecipe:
+    """The recipe with ``auto`` device, precision and parallelism replaced by this machine's.
+
+    Raises:
+        RecipeError: If this machine lacks the device.
+    """
+    device = resolve_device(recipe.training.device)
+    settled = {
+        "device": str(device),
+        "precision": resolve_precision(recipe.training.precision, device),
+        "parallel": "single",
+    }
+    return replace(recipe, training=recipe.training.model_copy(update=settled))
+
+
+def trainer_settings(recipe: ResolvedRecipe) -> TrainerSettings:
+    """The recipe's plain values, as the trainer takes them."""
+    training, optimizer = recipe.training, recipe.optimizer.keys
+    return TrainerSettings(
+        seed=recipe.seed,
+        num_epochs=training.num_epochs,
+        steps_per_epoch=training.steps_per_epoch,
+        global_batch_size=training.global_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        dropout_epochs=training.dropout_epochs,
+        device=training.device,
+        precision=training.precision,
+        layout=training.layout,
+        reshuffle=recipe.data.reshuffle,
+        bucket_window=recipe.data.bucket_window,
+        learning_rate=optimizer.learning_rate,
+        clip=optimizer.clip,
+        max_grad_norm=optimizer.max_grad_norm,
+        idle=optimizer.idle,
+        decay_vectors=optimizer.decay_vectors,
+        first_step=recipe.schedule.keys.first_step,
+        evaluate_every=recipe.evaluation.every_steps,
+        evaluation_batch_size=recipe.evaluation.batch_size,
+        select=recipe.evaluation.select,
+        save_every=recipe.saving.every_steps,
+        keep=recipe.saving.keep,
+    )
+
+
+def train(
+    recipe: ResolvedRecipe,
+    registry: Registry,
+    output: Path,
+    *,
+    resume: bool = False,
+    strict_data: bool = False,
+    quiet: bool = False,
+    preface: str = "",
+) -> list[TaskResult]:
+    """Make a run in a folder, or go on with one.
+
+    Args:
+        recipe: The resolved recipe; when resuming, as ``resumed_recipe`` gave it.
+        registry: What is installed.
+        output: The run folder.
+        resume: Whether to go on from its newest whole checkpoint.
+        strict_data: Whether a malformed train or dev row is an error.
+        quiet: Whether to show nothing.
+        preface: What the log begins with.
+
+    Returns:
+        One result per task that trained.
+
+    Raises:
+        RunFolderError: If the folder cannot be used; nothing was trained.
+        TrainingError: If the run failed; its checkpoints are intact.
+        Interrupted: If it was asked to stop, after saving.
+    """
+    folder = RunFolder(output, resume=resume)
+    folder.check()
+    assembled = assemble(recipe, registry, strict_data=strict_data)
+    with folder:
+        try:
+            _write_facts(assembled, folder)
+            trainer = assembled.trainer(folder, quiet=quiet)
+        except OSError as error:
+            folder.abandon()
+            raise RunFolderError(unwritable(output, error)) from error
+        if preface:
+            LOG.info("%s", preface)
+        results = trainer.fit(resume=resume)
+        _write_predictions(assembled, folder)
+        LOG.info("%s", render_results(results))
+    return results
+
+
+def _write_facts(assembled: Assembled, folder: RunFolder) -> None:
+    files = data_files(assembled.prepared.values())
+    lock = lock_values(assembled.recipe, assembled.registry, files)
+    write_json(folder.path / RECIPE_FILE, assembled.recipe.to_json())
+    write_json(folder.path / LOCK_FILE, lock)
+
+
+def _write_predictions(assembled: Assembled, folder: RunFolder) -> None:
+    """Predictions of the final model for every dev split, in each benchmark's own form."""
+    training = assembled.recipe.training
+    settings = EvaluationSettings(
+        assembled.recipe.evaluation.batch_size, training.precision, training.layout
+    )
+    folder.predictions.mkdir(exist_ok=True)
+    for task in assembled.tasks:
+        info = assembled.model.head(task.id).info
+        for name, split in task.dev.items():
+            if not isinstance(split, TaskSplit):
+                continue
+            decoded = decode(assembled.model, task.id, split.features, settings=settings)
+            predictions = split.predictions(decoded, info)
+            split.task.write(name, split.examples, predictions, folder.predictions)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace a JSON file in one instant."""
+    write_file(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,89 @@
+"""A model's parts in bertmod's own layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor
+from torch.nn import Module
+
+from bertmod import __version__
+from bertmod.assemble.components import adapter_names, encoder_names, head_names
+from bertmod.contracts.tokenizer import Tokenizer
+from bertmod.model.canonical import canonical_tensors, encoder_hash
+from bertmod.model.folder import write_encoder, write_task
+from bertmod.model.multitask import MultiTaskModel
+from bertmod.model.record import TaskRecord
+from bertmod.recipe.resolved import ResolvedRecipe
+
+
+def recipe_hash(recipe: ResolvedRecipe) -> str:
+    """SHA-256 over a resolved recipe's JSON, as 64 hexadecimal digits."""
+    text = json.dumps(recipe.to_json(), sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+class ModelWriter:
+    """Writes encoder and tasks of a model, with what is needed to build them again.
+
+    Args:
+        recipe: The recipe that the model was built from.
+        model: The model.
+        tokenizer: Its tokenizer.
+    """
+
+    def __init__(self, recipe: ResolvedRecipe, model: MultiTaskModel, tokenizer: Tokenizer) -> None:
+        self._recipe, self._model, self._tokenizer = recipe, model, tokenizer
+        self._hash = recipe_hash(recipe)
+
+    def encoder_hash(self) -> str:
+        """Hash of the encoder's present values."""
+        return encoder_hash(self._encoder_tensors())
+
+    def write_encoder(self, folder: Path) -> None:
+        """Fill a folder with the encoder and its tokenizer."""
+        files = self._tokenizer.files()
+        tokenizer = self._recipe.tokenizer.to_json()
+        if tokenizer.get("vocab") is not None:
+            tokenizer["vocab"] = next(iter(files))
+        write_encoder(
+            folder,
+            self._encoder_tensors(),
+            encoder=self._recipe.encoder.to_json(),
+            tokenizer=tokenizer,
+            files=files,
+            version=__version__,
+        )
+
+    def write_task(self, folder: Path, task: str, record: Mapping[str, Any]) -> None:
+        """Fill a folder with a task's adapters, head and record."""
+        slot = next(each for each in self._recipe.tasks if each.id == task)
+        head = self._model.head(task)
+        adapters = [each for each in self._recipe.adapters if task in each.tasks]
+        modules = self._model.task_adapters(task)
+        tensors: dict[str, Tensor] = {}
+        for each in adapters:
+            module = cast(Module, modules[each.id])
+            names = adapter_names(self._recipe, each, module)
+            tensors |= canonical_tensors(module, names, prefix=f"adapters.{each.id}.")
+        own_head = cast(Module, head)
+        names = head_names(self._recipe, slot, own_head)
+        tensors |= canonical_tensors(own_head, names, prefix="head.")
+        entry = TaskRecord(
+            id=task,
+            task=slot.to_json(),
+            adapters=tuple(each.to_json() for each in adapters),
+            head=slot.head.to_json() if slot.head is not None else {},
+            info=head.info,
+            recipe_hash=self._hash,
+            **record,
+        )
+        write_task(folder, entry, tensors, version=__version__)
+
+    def _encoder_tensors(self) -> dict[str, Tensor]:
+        names = encoder_names(self._recipe)
+        return canonical_tensors(self._model.encoder, names, prefix="encoder.")

@@ -1,0 +1,1 @@
+"""The components that bertmod ships: plugins like any other, behind the same hooks."""

@@ -1,0 +1,282 @@
+"""The BERT encoder.
+
+Shape letters: T tokens, R rows, H hidden size, I width between the feed-forward layers, N heads,
+D width of a head, V vocabulary, O width out of a site.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bertmod import (
+    Batch,
+    BatchContext,
+    EncoderContext,
+    EncoderOutput,
+    EncoderShape,
+    Part,
+    SiteCalls,
+)
+from bertmod.builtin.encoders.config import BertConfig, Dimensions, dimensions, shape
+from bertmod.nn.activations import activation
+from bertmod.nn.initialisation import initialise
+from bertmod.nn.sites import NO_SITES, visit
+
+QKV = ("query", "key", "value")
+
+
+class Embeddings(nn.Module):
+    """Sum of word, position and segment embeddings, LayerNorm, dropout."""
+
+    def __init__(self, sizes: Dimensions) -> None:
+        super().__init__()
+        hidden = sizes.hidden_size
+        self.word_embeddings = nn.Embedding(sizes.vocab_size, hidden)
+        self.position_embeddings = nn.Embedding(sizes.max_position_embeddings, hidden)
+        self.token_type_embeddings = nn.Embedding(sizes.type_vocab_size, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=sizes.layer_norm_eps)
+        self.dropout = sizes.hidden_dropout_prob
+
+    def forward(self, batch: Batch, sites: SiteCalls) -> Tensor:
+        """Embedding output, (tokens, hidden)."""
+        sum_TH = self.word_embeddings(batch.input_ids_T)
+        sum_TH = sum_TH + self.position_embeddings(batch.context.position_of_token_T)
+        if batch.token_type_ids_T is None:
+            sum_TH = sum_TH + self.token_type_embeddings.weight[0]
+        else:
+            sum_TH = sum_TH + self.token_type_embeddings(batch.token_type_ids_T)
+        y_TH = batch.context.dropout(self.norm(sum_TH), self.dropout)
+        return visit(sites, "embedding_output", 0, x_TI=sum_TH, y_TO=y_TH)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with its dense layer, residual and LayerNorm."""
+
+    def __init__(self, sizes: Dimensions, layer: int) -> None:
+        super().__init__()
+        hidden = sizes.hidden_size
+        self.layer = layer
+        self.heads = (sizes.num_attention_heads, hidden // sizes.num_attention_heads)
+        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.dense = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=sizes.layer_norm_eps)
+        self.dropout = sizes.hidden_dropout_prob
+        self.attention_dropout = sizes.attention_probs_dropout_prob
+
+    def forward(self, x_TH: Tensor, context: BatchContext, sites: SiteCalls) -> Tensor:
+        """The attention block's output, (tokens, hidden).
+
+        Args:
+            x_TH: Layer input, (tokens, hidden), compute dtype.
+            context: Row layout, attention and dropout.
+            sites: Adapters of the batch.
+        """
+        layer = self.layer
+        q_TND, k_TND, v_TND = (
+            visit(sites, site, layer, x_TI=x_TH, y_TO=y_TH).view(-1, *self.heads)
+            for site, y_TH in zip(QKV, self.qkv(x_TH).chunk(3, dim=-1), strict=True)
+        )
+        mixed_TH = context.attention(q_TND, k_TND, v_TND, dropout=self.attention_dropout).flatten(
+            -2
+        )
+        y_TH = visit(sites, "attention_dense", layer, x_TI=mixed_TH, y_TO=self.dense(mixed_TH))
+        y_TH = context.dropout(y_TH, self.dropout)
+        y_TH = visit(sites, "attention_output", layer, x_TI=x_TH, y_TO=y_TH)
+        sum_TH = y_TH + x_TH
+        return visit(sites, "attention_norm", layer, x_TI=sum_TH, y_TO=self.norm(sum_TH))
+
+
+class FeedForward(nn.Module):
+    """Two dense layers around an activation, with residual and LayerNorm."""
+
+    def __init__(self, sizes: Dimensions, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.up = nn.Linear(sizes.hidden_size, sizes.intermediate_size)
+        self.down = nn.Linear(sizes.intermediate_size, sizes.hidden_size)
+        self.norm = nn.LayerNorm(sizes.hidden_size, eps=sizes.layer_norm_eps)
+        self.act = activation(sizes.hidden_act)
+        self.dropout = sizes.hidden_dropout_prob
+
+    def forward(
+        self, attended_TH: Tensor, x_TH: Tensor, context: BatchContext, sites: SiteCalls
+    ) -> Tensor:
+        """Output of the layer's last LayerNorm, (tokens, hidden).
+
+        Args:
+            attended_TH: The attention block's output, (tokens, hidden), compute dtype.
+            x_TH: Layer input, (tokens, hidden), compute dtype; read by deltas alone.
+            context: Row layout and dropout.
+            sites: Adapters of the batch.
+        """
+        layer = self.layer
+        up_TI = visit(sites, "ffn_up", layer, x_TI=attended_TH, y_TO=self.up(attended_TH))
+        act_TI = visit(sites, "ffn_activation", layer, x_TI=up_TI, y_TO=self.act(up_TI))
+        y_TH = visit(sites, "ffn_down", layer, x_TI=act_TI, y_TO=self.down(act_TI))
+        y_TH = context.dropout(y_TH, self.dropout)
+        y_TH = visit(sites, "ffn_output", layer, x_TI=attended_TH, y_TO=y_TH)
+        sum_TH = y_TH + attended_TH
+        if sites.uses("layer_residual", layer):
+            sum_TH = sum_TH + sites("layer_residual", layer, x_TH, None)
+        return visit(sites, "output_norm", layer, x_TI=sum_TH, y_TO=self.norm(sum_TH))
+
+
+class BertLayer(nn.Module):
+    """One layer: attention block, then feed-forward block, each with LayerNorm behind its sum."""
+
+    def __init__(self, sizes: Dimensions, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.attention = SelfAttention(sizes, layer)
+        self.ffn = FeedForward(sizes, layer)
+
+    def forward(self, x_TH: Tensor, context: BatchContext, sites: SiteCalls = NO_SITES) -> Tensor:
+        """The layer's output, (tokens, hidden).
+
+        Args:
+            x_TH: Layer input, (tokens, hidden), compute dtype.
+            context: Row layout, attention and dropout.
+            sites: Adapters of the batch.
+        """
+        attended_TH = self.attention(x_TH, context, sites)
+        y_TH = self.ffn(attended_TH, x_TH, context, sites)
+        return visit(sites, "layer_output", self.layer, x_TI=x_TH, y_TO=y_TH)
+
+
+class Pooler(nn.Module):
+    """Dense layer and tanh on each row's first token."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, first_RH: Tensor) -> Tensor:
+        """Pooled output, (rows, hidden)."""
+        return torch.tanh(self.dense(first_RH))
+
+
+class BertEncoder(nn.Module):
+    """BERT from token ids to hidden states, with a site wherever an adapter may act.
+
+    Args:
+        config: Options; null ones are filled in.
+        context: How to initialise; None means weights from N(0, ``initializer_range``), biases 0,
+            LayerNorms 1 and 0.
+
+    Source: Devlin et al. 2018, arXiv:1810.04805; google-research/bert modeling.py.
+    """
+
+    def __init__(self, config: BertConfig, context: EncoderContext | None = None) -> None:
+        super().__init__()
+        self.sizes = dimensions(config)
+        self.shape: EncoderShape = shape(config)
+        self.embeddings = Embeddings(self.sizes)
+        self.layer = nn.ModuleList(
+            BertLayer(self.sizes, layer) for layer in range(self.sizes.num_hidden_layers)
+        )
+        self.pooler = Pooler(self.sizes.hidden_size)
+        self._context = context
+        self._initialise(self)
+
+    def forward(
+        self, batch: Batch, sites: SiteCalls = NO_SITES, *, want: frozenset[Part]
+    ) -> EncoderOutput:
+        """Hidden states of a batch.
+
+        Args:
+            batch: Flat tokens, packed or padded.
+            sites: Adapters of the batch.
+            want: Parts of the output that somebody reads; the hidden states always come.
+        """
+        context = batch.context
+        embedded_TH = hidden_TH = self.embeddings(batch, sites)
+        layers = [hidden_TH]
+        for block in self.layer:
+            hidden_TH = block(hidden_TH, context, sites)
+            layers.append(hidden_TH)
+        hidden_TH = visit(sites, "encoder_output", 0, x_TI=embedded_TH, y_TO=hidden_TH)
+        layers[-1] = hidden_TH
+        pooled_RH = None
+        if "pooled" in want:
+            pooled_RH = self.pooler(hidden_TH.index_select(0, context.first_token_of_row_R))
+        words_VH = self.embeddings.word_embeddings.weight
+        return EncoderOutput(
+            hidden_TH,
+            pooled_RH,
+            tuple(layers) if "layers" in want else None,
+            words_VH if "word_embeddings" in want else None,
+        )
+
+    @property
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """The layers, first to last."""
+        return tuple(self.layer)
+
+    def active(self, want: frozenset[Part]) -> frozenset[str]:
+        """Names of the parameters that an output with these parts depends on."""
+        return frozenset(
+            name
+            for name, _ in self.named_parameters()
+            if "pooled" in want or not name.startswith("pooler.")
+        )
+
+    def depth(self, parameter: str) -> int:
+        """0 for embeddings, 1 for the first layer ..., one more than the layers for the pooler."""
+        top, _, rest = parameter.partition(".")
+        if top == "embeddings":
+            return 0
+        return int(rest.partition(".")[0]) + 1 if top == "layer" else len(self.layer) + 1
+
+    def projection(self, site: str, layer: int) -> tuple[Tensor, Tensor]:
+        """Views of weight (out, in) and bias (out,) behind a projection site.
+
+        Raises:
+            ValueError: If ``site`` is not a projection site of this encoder.
+        """
+        self._require(site, "projection")
+        block = self._block(layer)
+        if site in QKV:
+            place, qkv = QKV.index(site), block.attention.qkv
+            return qkv.weight.chunk(3)[place], qkv.bias.chunk(3)[place]
+        dense = {
+            "attention_dense": block.attention.dense,
+            "ffn_up": block.ffn.up,
+            "ffn_down": block.ffn.down,
+        }[site]
+        return dense.weight, dense.bias
+
+    def norm(self, site: str, layer: int) -> tuple[Tensor, Tensor]:
+        """Views of gain and offset, (hidden,) each, behind a norm site.
+
+        Raises:
+            ValueError: If ``site`` is not a norm site of this encoder.
+        """
+        self._require(site, "norm")
+        block = self._block(layer)
+        norm = block.attention.norm if site == "attention_norm" else block.ffn.norm
+        return norm.weight, norm.bias
+
+    def new_layer(self) -> nn.Module:
+        """A fresh layer of the same make, for layers on top: ``layer(x_TH, context)``."""
+        layer = BertLayer(self.sizes, len(self.layer))
+        self._initialise(layer)
+        return layer
+
+    def _initialise(self, module: nn.Module) -> None:
+        if self._context is None:
+            initialise(module, std=self.sizes.initializer_range)
+        else:
+            self._context.init(module)
+
+    def _block(self, layer: int) -> BertLayer:
+        block = self.layer[layer]
+        assert isinstance(block, BertLayer)
+        return block
+
+    def _require(self, site: str, kind: str) -> None:
+        known = [name for name, each in self.shape.sites.items() if each.kind == kind]
+        if site not in known:
+            raise ValueError(
+                f'"{site}" is not a {kind} site of this encoder; there are {", ".join(known)}'
+            )

@@ -1,0 +1,1 @@
+"""Heads that come with bertmod."""

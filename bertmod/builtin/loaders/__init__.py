@@ -1,0 +1,1 @@
+"""Checkpoint loaders that come with bertmod."""

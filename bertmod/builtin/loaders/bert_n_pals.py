@@ -1,0 +1,195 @@
+"""State dicts of Bert-n-Pals, with the configuration that they were trained with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bertmod import CheckpointDescription, CheckpointError, EmptyConfig, StoredTensor
+from bertmod.builtin.loaders.container import TORCH_SUFFIXES, shapes, stored_tensors
+from bertmod.builtin.loaders.dialect import (
+    check_vocabulary,
+    encoder_slot,
+    json_object,
+    plain_name,
+)
+
+SWITCHES = ("mult", "pals", "houlsby", "lhuc", "top", "bert_lay_top")
+"""Keys of the configuration that choose an adapter."""
+
+KEYS = {"mult", "pals", "houlsby", "lhuc", "bert_lay_top", "hidden_size_aug", "extra_dim"}
+"""Keys that no other BERT configuration has."""
+
+SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
+NUM_HEADS = 6
+UNWANTED_HEAD = "task head that nobody asked for"
+UNWANTED_ADAPTER = "adapter that nobody asked for"
+SKIPPED = {
+    "classifier.[0-9]*.weight": UNWANTED_HEAD,
+    "classifier.[0-9]*.bias": UNWANTED_HEAD,
+    "encoder.mult_aug_dense.[0-9]*": UNWANTED_ADAPTER,
+    "encoder.mult_aug_dense2.[0-9]*": UNWANTED_ADAPTER,
+    "encoder.layer.[0-9]*.multi_layers.[0-9]*.aug_dense.*": UNWANTED_ADAPTER,
+    "encoder.layer.[0-9]*.multi_layers.[0-9]*.aug_dense2.*": UNWANTED_ADAPTER,
+    "encoder.layer.[0-9]*.multi_layers.[0-9]*.attn.query.*": UNWANTED_ADAPTER,
+    "encoder.layer.[0-9]*.multi_layers.[0-9]*.attn.key.*": UNWANTED_ADAPTER,
+    "encoder.layer.[0-9]*.multi_layers.[0-9]*.attn.value.*": UNWANTED_ADAPTER,
+}
+
+
+def can_load(path: str) -> str | None:
+    """Why a path is a checkpoint of Bert-n-Pals, or None."""
+    configs = _configs(Path(path)) if _weights(Path(path)) else []
+    if not configs:
+        return None
+    keys = sorted(KEYS & (json_object(configs[0]) or {}).keys())
+    return f"{configs[0].name} has {', '.join(keys)}, keys of Bert-n-Pals"
+
+
+def describe(
+    config: EmptyConfig, path: str, tasks: tuple[str, ...] | None
+) -> CheckpointDescription:
+    """What a checkpoint of Bert-n-Pals has.
+
+    Args:
+        config: No options.
+        path: The state dict, or the folder that has it and the configuration.
+        tasks: Task ids in the order of training, which the file does not say; None leaves the
+            heads numbered.
+
+    Raises:
+        CheckpointError: If a file is missing, damaged or ambiguous, if there are not as many
+            tasks as heads, or if the adapters are of a kind that bertmod has none for.
+    """
+    del config
+    file, weights = _one(_configs(Path(path)), path, "configuration"), _one_file(path)
+    values = json_object(file) or {}
+    found = {plain_name(name): shape for name, shape in shapes(weights).items()}
+    encoder = encoder_slot(values, found, source=file)
+    heads = _heads(found, tasks, weights)
+    vocab = weights.parent / "vocab.txt"
+    if vocab.is_file():
+        check_vocabulary(vocab, encoder)
+    return CheckpointDescription(
+        format="bert_n_pals",
+        encoder=encoder,
+        tokenizer=_tokenizer(vocab),
+        adapters=_adapters(values, found, tuple(heads) if tasks else (), file),
+        heads=heads,
+        tasks=tasks or (),
+        skipped=SKIPPED,
+        files=(file, weights, *((vocab,) if vocab.is_file() else ())),
+    )
+
+
+def tensors(path: str) -> Mapping[str, StoredTensor]:
+    """The tensors of a checkpoint of Bert-n-Pals.
+
+    Raises:
+        CheckpointError: If the file is missing, ambiguous or damaged.
+    """
+    return stored_tensors(_one_file(path), rename=plain_name)
+
+
+def _weights(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path] if path.suffix in SUFFIXES else []
+    return sorted(each for each in path.glob("*") if each.suffix in SUFFIXES and each.is_file())
+
+
+def _configs(path: Path) -> list[Path]:
+    """Configurations in the folder of a path that have one of the keys."""
+    folder = path if path.is_dir() else path.parent
+    return [
+        each for each in sorted(folder.glob("*.json")) if KEYS & (json_object(each) or {}).keys()
+    ]
+
+
+def _one_file(path: str) -> Path:
+    return _one(_weights(Path(path)), path, f"state dict ({', '.join(SUFFIXES)})")
+
+
+def _one(files: list[Path], path: str, what: str) -> Path:
+    if len(files) == 1:
+        return files[0]
+    if not files:
+        raise CheckpointError(f"{path}: no {what} of Bert-n-Pals there")
+    names = ", ".join(file.name for file in files)
+    raise CheckpointError(
+        f"{path}: more than one {what}: {names}\n  put one in a folder of its own"
+    )
+
+
+def _tokenizer(vocab: Path) -> dict[str, Any] | None:
+    """The vocabulary, if it lies beside the weights; casing is nowhere stated."""
+    if not vocab.is_file():
+        return None
+    return {"name": "bertmod/wordpiece", "vocab": str(vocab.absolute())}
+
+
+def _heads(
+    found: Mapping[str, tuple[int, ...]], tasks: tuple[str, ...] | None, source: Path
+) -> dict[str, dict[str, str]]:
+    outputs = {
+        int(match[1]): shape[0]
+        for name, shape in found.items()
+        if (match := re.fullmatch(r"classifier\.(\d+)\.weight", name))
+    }
+    if tasks is not None and len(tasks) != len(outputs):
+        raise CheckpointError(
+            f"{source}: {len(outputs)} tasks in the file, but {len(tasks)} stated\n"
+            "  state every task of the training, in its order"
+        )
+    return {
+        tasks[index] if tasks else str(index): {
+            "name": "bertmod/regression" if outputs[index] == 1 else "bertmod/classification"
+        }
+        for index in sorted(outputs)
+    }
+
+
+def _adapters(
+    values: Mapping[str, Any],
+    found: Mapping[str, tuple[int, ...]],
+    tasks: tuple[str, ...],
+    source: Path,
+) -> tuple[dict[str, Any], ...]:
+    on = _switched_on(values)
+    layers = sorted(
+        {
+            int(match[1])
+            for name in found
+            if (match := re.match(r"encoder\.layer\.(\d+)\.multi_layers\.", name))
+        }
+    )
+    if on == {"mult", "pals"} and layers:
+        every = layers == list(range(values["num_hidden_layers"]))
+        slot = {
+            "name": "bertmod/pals",
+            "bottleneck_size": values.get("hidden_size_aug", 204),
+            "num_heads": NUM_HEADS,
+            "share_projections": True,
+            "layers": "all" if every else layers,
+            "tasks": list(tasks) or "all",
+        }
+        return (slot,)
+    if on and on != {"mult", "pals"}:
+        raise CheckpointError(
+            f"{source}: trained with {', '.join(key for key in SWITCHES if key in on)}: "
+            "bertmod has no adapter for that\n"
+            "  accepted: mult and pals together, or none of "
+            f"{', '.join(SWITCHES)}"
+        )
+    return ()
+
+
+def _switched_on(values: Mapping[str, Any]) -> set[str]:
+    """Switches that had an effect: ``pals`` and ``bert_lay_top`` alone do nothing."""
+    on = {key for key in SWITCHES if values.get(key)}
+    if not on & {"mult", "houlsby"}:
+        on.discard("pals")
+    if "top" not in on:
+        on.discard("bert_lay_top")
+    return on

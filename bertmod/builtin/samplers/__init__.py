@@ -1,0 +1,1 @@
+"""Built-in samplers: which task an optimizer step trains."""

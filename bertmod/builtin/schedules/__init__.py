@@ -1,0 +1,1 @@
+"""Built-in schedules of the learning rate."""

@@ -1,0 +1,37 @@
+"""The commands that come with bertmod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bertmod import CommandSpec, hookimpl
+
+BERTMOD_CONTRACT = 1
+
+
+@hookimpl
+def bertmod_commands() -> Iterator[CommandSpec]:
+    """Commands, in the order of their use; their modules are imported here, torch nowhere."""
+    from bertmod.cli.check import check
+    from bertmod.cli.list import list_components
+    from bertmod.cli.plugins import plugins
+    from bertmod.cli.run import run
+    from bertmod.cli.schema import schema
+    from bertmod.cli.show import show
+
+    yield CommandSpec(name="run", function=run, summary="Train what a recipe describes.")
+    yield CommandSpec(
+        name="check", function=check, summary="Find every problem of a recipe, without running it."
+    )
+    yield CommandSpec(
+        name="list", function=list_components, summary="List the components that are installed."
+    )
+    yield CommandSpec(
+        name="show", function=show, summary="Show a component's options, defaults and source."
+    )
+    yield CommandSpec(
+        name="schema", function=schema, summary="Write the JSON Schema of recipes, for editors."
+    )
+    yield CommandSpec(
+        name="plugins", function=plugins, summary="List the plugins and what became of them."
+    )

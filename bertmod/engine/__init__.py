@@ -1,0 +1,1 @@
+"""The trainer: it takes objects, never recipes."""

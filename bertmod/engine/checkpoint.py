@@ -1,0 +1,203 @@
+"""Checkpoints: everything that resuming needs, written so that a kill cannot spoil it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Module
+from torch.optim import Optimizer
+
+from bertmod.data.durable import OLD, discard_folder, write_folder
+from bertmod.errors import CheckpointError
+from bertmod.model.tensor_file import load_tensors, save_tensors
+
+LOG = logging.getLogger("bertmod")
+FORMAT_VERSION = 1
+_NAME = re.compile(rf"(?:{re.escape(OLD)})?step-(\d+)")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint in memory.
+
+    Attributes:
+        step: Optimizer steps finished.
+        model: Every parameter and buffer by name, fp32 masters.
+        optimizer: Optimizer tensors, ``parameter name/key``.
+        state: JSON values: everything else.
+    """
+
+    step: int
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    state: Mapping[str, Any]
+
+
+def save_checkpoint(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
+    """Write a checkpoint, then remove those older than the newest ``keep``.
+
+    Args:
+        folder: Folder of all checkpoints of the run; exists.
+        snapshot: What to write.
+        keep: Checkpoints that stay, positive.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        OSError: If it cannot be written; older ones are intact.
+    """
+    target = folder / f"step-{snapshot.step:08d}"
+    with write_folder(target) as writing:
+        save_tensors(writing / "model.safetensors", snapshot.model)
+        save_tensors(writing / "optimizer.safetensors", snapshot.optimizer)
+        state = json.dumps(snapshot.state, indent=1, allow_nan=False)
+        (writing / "state.json").write_text(state, encoding="utf-8")
+        _write_manifest(writing, snapshot.step)
+    for _, old in _checkpoints(folder)[keep:]:
+        discard_folder(old)
+    return target
+
+
+def load_newest(folder: Path) -> Snapshot | None:
+    """The newest checkpoint that is whole; damaged ones are reported and passed over.
+
+    Returns:
+        The snapshot, or None if the run was stopped before its first checkpoint.
+
+    Raises:
+        CheckpointError: If there are checkpoints and none is whole.
+    """
+    found = _checkpoints(folder) if folder.is_dir() else []
+    for _, path in found:
+        try:
+            return load_checkpoint(path)
+        except CheckpointError as error:
+            LOG.warning("%s; trying the one before", error)
+    if found:
+        raise CheckpointError(f"{folder}: none of its {len(found)} checkpoints is whole")
+    return None
+
+
+def load_checkpoint(path: Path) -> Snapshot:
+    """Read one checkpoint and compare every file with the manifest.
+
+    Raises:
+        CheckpointError: If a file is missing, changed or of a newer format.
+    """
+    manifest = _read_manifest(path)
+    for name, expected in manifest["files"].items():
+        file = path / name
+        if not file.is_file() or _hash(file) != expected:
+            raise CheckpointError(f"{file}: damaged checkpoint (missing, or not as it was written)")
+    try:
+        return Snapshot(
+            step=manifest["step"],
+            model=load_tensors(path / "model.safetensors"),
+            optimizer=load_tensors(path / "optimizer.safetensors"),
+            state=json.loads((path / "state.json").read_text(encoding="utf-8")),
+        )
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged checkpoint ({error})") from error
+
+
+def optimizer_state(
+    optimizer: Optimizer, names: Mapping[int, str]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Optimizer state by parameter name.
+
+    Args:
+        optimizer: Any optimizer that keeps its state in ``.state[parameter]``.
+        names: ``id(parameter)`` to name.
+
+    Returns:
+        Tensors and plain values, both as ``parameter name/key``.
+    """
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            target = tensors if isinstance(value, Tensor) else values
+            target[f"{names[id(parameter)]}/{key}"] = value
+    return tensors, values
+
+
+def restore_optimizer(
+    optimizer: Optimizer, state: Mapping[str, Any], names: Mapping[int, str]
+) -> None:
+    """Put optimizer state back by parameter name.
+
+    Args:
+        optimizer: A fresh optimizer over the same parameters.
+        state: Tensors and plain values, ``parameter name/key``.
+        names: ``id(parameter)`` to name.
+
+    Raises:
+        CheckpointError: If it belongs to parameters that the optimizer does not have.
+    """
+    own = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    index = {name: place for place, name in enumerate(own)}
+    entries: dict[int, dict[str, Any]] = {}
+    for full_name, value in state.items():
+        name, _, key = full_name.rpartition("/")
+        if name not in index:
+            raise CheckpointError(f"the checkpoint has optimizer state for {name}, unknown here")
+        entries.setdefault(index[name], {})[key] = value
+    # the optimizer's own loading knows which of its values belong on the parameter's device
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def restore_model(model: Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put every parameter and buffer back.
+
+    Raises:
+        CheckpointError: If names or shapes differ from the model's.
+    """
+    try:
+        model.load_state_dict(dict(tensors), strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"the checkpoint is of another model: {error}") from error
+
+
+def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """(step, path) of every checkpoint, newest first; ``.old-`` ones after their successor."""
+    found = [
+        (int(match.group(1)), path)
+        for path in folder.iterdir()
+        if (match := _NAME.fullmatch(path.name)) and path.is_dir()
+    ]
+    return sorted(found, key=lambda pair: (-pair[0], pair[1].name.startswith(OLD)))
+
+
+def _write_manifest(folder: Path, step: int) -> None:
+    files = {path.name: _hash(path) for path in sorted(folder.iterdir())}
+    manifest = {"format_version": FORMAT_VERSION, "step": step, "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        version = manifest["format_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: damaged checkpoint (no readable manifest)") from error
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint format {version}; this bertmod reads up to {FORMAT_VERSION}: "
+            "use a newer one"
+        )
+    return manifest
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,172 @@
+"""Outputs of a whole split, and what a task makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from bertmod.contracts.head import TaskInfo
+from bertmod.contracts.task import Example, Feature, Prediction, Task
+from bertmod.data.collate import collate
+from bertmod.data.features import FeatureTable
+from bertmod.engine.precision import autocast
+from bertmod.model.multitask import MultiTaskModel
+from bertmod.nn.context import Layout
+
+if TYPE_CHECKING:
+    from bertmod.contracts.batch import Arrays
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How batches are formed when nothing is learnt.
+
+    Attributes:
+        batch_size: Features per batch, positive.
+        precision: ``fp32`` or ``bf16``.
+        layout: Rows ``packed`` or ``padded``.
+    """
+
+    batch_size: int = 64
+    precision: str = "fp32"
+    layout: Layout = "packed"
+
+
+def decode(
+    model: MultiTaskModel,
+    task: str,
+    features: FeatureTable,
+    *,
+    settings: EvaluationSettings,
+    advance: Callable[[int], object] | None = None,
+) -> list[Arrays]:
+    """What a task's head decodes of each feature, in the features' order.
+
+    Rows are batched by length, so that little is padded; dropout is off, whatever mode the model
+    is in, and its mode is put back.
+
+    Args:
+        model: The model, on its device.
+        task: Task whose adapters and head are used.
+        features: Any number of features.
+        settings: Batch size, precision and layout.
+        advance: Called with the number of features after each batch.
+    """
+    decoded: list[Arrays | None] = [None] * len(features)
+    device = next(model.parameters()).device
+    layout: Layout = "padded" if model.head(task).layout == "padded" else settings.layout
+    was_training = model.training
+    model.eval()
+    try:
+        for indices in batches_by_length(features.lengths, settings.batch_size):
+            batch = collate(features.take(indices), layout=layout, device=device)
+            with torch.inference_mode(), autocast(settings.precision, device):
+                answers = model.head(task).decode(model(batch, task), batch)
+            for index, answer in zip(indices.tolist(), answers, strict=True):
+                decoded[index] = answer
+            if advance is not None:
+                advance(len(indices))
+    finally:
+        model.train(was_training)
+    return [answer for answer in decoded if answer is not None]
+
+
+def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Indices of features of similar length, longest first, (up to batch_size,), int64."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+
+
+class DevSplit(Protocol):
+    """A split that is scored while a task trains.
+
+    Attributes:
+        features: Its features.
+        baseline: Metric to the score of an answer that ignores the text.
+    """
+
+    @property
+    def features(self) -> FeatureTable: ...
+    @property
+    def baseline(self) -> Mapping[str, float]: ...
+
+    def calibrate(self, decoded: Sequence[Arrays], info: TaskInfo) -> TaskInfo:
+        """``info`` with what can be tuned on this split."""
+        ...
+
+    def score(self, decoded: Sequence[Arrays], info: TaskInfo) -> Mapping[str, float]:
+        """Every metric of the split over the whole of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScoredFeatures:
+    """A dev split held in memory: features, their right answers, and a way to score.
+
+    Attributes:
+        features: One feature per example.
+        scorer: What the head decoded of every feature, in order, to metrics by name.
+        baseline: Metric to the score of an answer that ignores the text.
+    """
+
+    features: FeatureTable
+    scorer: Callable[[Sequence[Arrays]], Mapping[str, float]]
+    baseline: Mapping[str, float] = field(default_factory=dict)
+
+    def calibrate(self, decoded: Sequence[Arrays], info: TaskInfo) -> TaskInfo:
+        """Nothing is tuned."""
+        del decoded
+        return info
+
+    def score(self, decoded: Sequence[Arrays], info: TaskInfo) -> Mapping[str, float]:
+        """What the scorer says."""
+        del info
+        return self.scorer(decoded)
+
+
+@dataclass(frozen=True)
+class TaskSplit:
+    """A dev split of a ``Task``.
+
+    Attributes:
+        task: The task.
+        split: Name of the split.
+        examples: Its examples.
+        features: Its features.
+        baseline: Metric to the score of an answer that ignores the text.
+    """
+
+    task: Task
+    split: str
+    examples: Sequence[Example]
+    features: FeatureTable
+    baseline: Mapping[str, float]
+
+    def calibrate(self, decoded: Sequence[Arrays], info: TaskInfo) -> TaskInfo:
+        """What the task tunes on this split."""
+        return self.task.calibrate(self.examples, self._outputs(decoded), info)
+
+    def score(self, decoded: Sequence[Arrays], info: TaskInfo) -> Mapping[str, float]:
+        """The task's metrics of its own predictions."""
+        return self.task.score(self.split, self.examples, self.predictions(decoded, info))
+
+    def predictions(self, decoded: Sequence[Arrays], info: TaskInfo) -> list[Prediction]:
+        """One prediction per example."""
+        return self.task.predict(self.examples, self._outputs(decoded), info)
+
+    def _outputs(self, decoded: Sequence[Arrays]) -> list[list[tuple[Feature, Arrays]]]:
+        return outputs_by_example(len(self.examples), self.features, decoded)
+
+
+def outputs_by_example(
+    num_examples: int, features: FeatureTable, decoded: Sequence[Arrays]
+) -> list[list[tuple[Feature, Arrays]]]:
+    """For each example, its features with what was decoded of them."""
+    outputs: list[list[tuple[Feature, Arrays]]] = [[] for _ in range(num_examples)]
+    for feature, arrays in zip(features, decoded, strict=True):
+        outputs[feature.example].append((feature, arrays))
+    return outputs

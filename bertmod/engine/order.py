@@ -1,0 +1,77 @@
+"""Which rows are in the k-th batch of a task."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bertmod.engine.seeding import generator
+
+
+class RowOrder:
+    """Batches of one task as a function of (seed, task, k), whatever came before.
+
+    A pass over the task's features visits each once, in batches of ``batch_size`` (the last may be
+    smaller). Features are shuffled anew for each pass; then windows of ``bucket_window`` batches
+    are sorted by length before they are cut, so that a batch's rows are of similar length, and the
+    batches of the pass are shuffled.
+
+    Args:
+        lengths: Tokens of each feature, (features,), int64, at least one feature.
+        batch_size: Features per batch, positive.
+        seed: The run's seed.
+        task: Id of the task.
+        reshuffle: Whether each pass has its own order; else every pass repeats the first.
+        bucket_window: Batches sorted by length together, from 1; 1 means no sorting.
+
+    Raises:
+        ValueError: If there are no features.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        batch_size: int,
+        *,
+        seed: int,
+        task: str,
+        reshuffle: bool = True,
+        bucket_window: int = 1,
+    ) -> None:
+        if not len(lengths):
+            raise ValueError(f"task {task} has no training features")
+        self._lengths = np.asarray(lengths)
+        self._batch_size, self._seed, self._task = batch_size, seed, task
+        self._reshuffle, self._window = reshuffle, bucket_window
+        self._pass_number = -1
+        self._pass: list[np.ndarray] = []
+
+    @property
+    def batches_per_pass(self) -> int:
+        """Batches in one pass over the features."""
+        return -(-len(self._lengths) // self._batch_size)
+
+    def batch(self, k: int) -> np.ndarray:
+        """Indices of the features in batch ``k``, counted from 0 over the whole run, int64."""
+        number, place = divmod(k, self.batches_per_pass)
+        number = number if self._reshuffle else 0
+        if number != self._pass_number:
+            self._pass, self._pass_number = self._make_pass(number), number
+        return self._pass[place]
+
+    def _make_pass(self, number: int) -> list[np.ndarray]:
+        draw = generator(self._seed, "rows", self._task, number)
+        order = draw.permutation(len(self._lengths))
+        if self._window == 1:
+            return self._cut(order)
+        size = self._window * self._batch_size
+        windows = [order[start : start + size] for start in range(0, len(order), size)]
+        batches = [
+            batch
+            for window in windows
+            for batch in self._cut(window[np.argsort(self._lengths[window], kind="stable")])
+        ]
+        return [batches[i] for i in draw.permutation(len(batches))]
+
+    def _cut(self, indices: np.ndarray) -> list[np.ndarray]:
+        size = self._batch_size
+        return [indices[start : start + size] for start in range(0, len(indices), size)]

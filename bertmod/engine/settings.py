@@ -1,0 +1,67 @@
+"""How a run trains, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bertmod.nn.context import Layout
+
+Clip = Literal["global", "per_tensor"]
+Idle = Literal["lazy", "dense", "own_clock"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """Settings of a ``Trainer``; the recipe's keys of the same names say more.
+
+    Attributes:
+        seed: Decides every random choice.
+        num_epochs: Length of the run in epochs, positive.
+        steps_per_epoch: Optimizer steps per epoch; None: the training features of all tasks over
+            the batch size, rounded up.
+        global_batch_size: Features per optimizer step, positive.
+        gradient_accumulation_steps: Micro-steps per optimizer step; divides the batch size.
+        dropout_epochs: Epochs with dropout, counted from the start; None means all.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        layout: Rows ``packed`` one behind another, or ``padded``.
+        reshuffle: Whether every pass over a task's features has its own order.
+        bucket_window: Batches whose rows are sorted by length together; 1 means none.
+        learning_rate: Peak learning rate; or by component (``encoder``, ``adapters``, ``heads``)
+            or name pattern, patterns first.
+        clip: Clip the global gradient norm, or each tensor's own.
+        max_grad_norm: Norm to clip to, positive; None means no clipping.
+        idle: What happens to the parameters of tasks that sit out a step.
+        decay_vectors: Whether vectors other than biases and LayerNorms are weight-decayed.
+        first_step: Step at which the schedule starts, 0 or 1.
+        evaluate_every: Steps between evaluations; None means once an epoch.
+        evaluation_batch_size: Features per evaluation batch, positive.
+        select: ``mean``: keep the best mean and each task's best; ``sum``: the best sum alone.
+        save_every: Steps between checkpoints; None means at evaluations.
+        keep: Checkpoints kept, positive.
+    """
+
+    seed: int = 42
+    num_epochs: int = 3
+    steps_per_epoch: int | None = None
+    global_batch_size: int = 32
+    gradient_accumulation_steps: int = 1
+    dropout_epochs: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    layout: Layout = "packed"
+    reshuffle: bool = True
+    bucket_window: int = 8
+    learning_rate: float | Mapping[str, float] = 5e-5
+    clip: Clip = "global"
+    max_grad_norm: float | None = 1.0
+    idle: Idle = "lazy"
+    decay_vectors: bool = False
+    first_step: int = 0
+    evaluate_every: int | None = None
+    evaluation_batch_size: int = 64
+    select: Literal["mean", "sum"] = "mean"
+    save_every: int | None = None
+    keep: int = 2

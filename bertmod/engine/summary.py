@@ -1,0 +1,96 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """How one task ended.
+
+    Attributes:
+        task: Id of the task.
+        metric: ``split/metric``.
+        final: Score at the last step.
+        best: Best score of the run.
+        best_step: Step of the best score.
+        baseline: Score of an answer that ignores the text; None if unknown.
+        features: Training features.
+        updates: Optimizer steps on this task.
+        parameters: Parameters that belong to this task alone.
+    """
+
+    task: str
+    metric: str
+    final: float | None
+    best: float | None
+    best_step: int | None
+    baseline: float | None
+    features: int
+    updates: int
+    parameters: int
+
+
+HEADINGS = (
+    "task",
+    "metric",
+    "last",
+    "best",
+    "at step",
+    "baseline",
+    "rows",
+    "updates",
+    "own param.",
+)
+
+
+def render_results(results: Sequence[TaskResult], *, title: str = "") -> str:
+    """A text table of all tasks and their mean.
+
+    Args:
+        results: One entry per task.
+        title: A line above the table.
+    """
+    rows = [HEADINGS, *(_cells(result) for result in results)]
+    if len(results) > 1:
+        rows.append(_mean(results))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join([title, *lines] if title else lines)
+
+
+def _cells(result: TaskResult) -> tuple[str, ...]:
+    return (
+        result.task,
+        result.metric,
+        _score(result.final),
+        _score(result.best),
+        "" if result.best_step is None else f"{result.best_step:,}",
+        _score(result.baseline),
+        f"{result.features:,}",
+        f"{result.updates:,}",
+        f"{result.parameters:,}",
+    )
+
+
+def _mean(results: Sequence[TaskResult]) -> tuple[str, ...]:
+    finals = [result.final for result in results if result.final is not None]
+    bests = [result.best for result in results if result.best is not None]
+    last = _score(sum(finals) / len(finals)) if finals else ""
+    best = _score(sum(bests) / len(bests)) if bests else ""
+    return (f"mean of {len(results)}", "", last, best, "", "", "", "", "")
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        cell.ljust(width) if i < 2 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,73 @@
+"""A task as the trainer sees it, and the scores of all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bertmod.data.features import FeatureTable
+from bertmod.engine.evaluate import DevSplit, EvaluationSettings, decode
+from bertmod.model.multitask import MultiTaskModel
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """A task as the trainer sees it.
+
+    Attributes:
+        id: Id of the task; the model has a head of that name.
+        train: Its training features.
+        dev: Splits to score, by name.
+        metric: ``split/metric`` that decides what is best; empty if it is never scored.
+        greater_is_better: Whether a higher score of that metric is better.
+        loss_weight: Factor of its losses, positive.
+        batch_size: Features per step if not the run's.
+    """
+
+    id: str
+    train: FeatureTable
+    dev: Mapping[str, DevSplit] = field(default_factory=dict)
+    metric: str = ""
+    greater_is_better: bool = True
+    loss_weight: float = 1.0
+    batch_size: int | None = None
+
+    @property
+    def main_split(self) -> str:
+        """Name of the split that the metric is of."""
+        return self.metric.partition("/")[0]
+
+    @property
+    def baseline(self) -> float | None:
+        """The metric of an answer that ignores the text; None if unknown."""
+        split, _, metric = self.metric.partition("/")
+        return self.dev[split].baseline.get(metric) if split in self.dev else None
+
+
+def score_tasks(
+    model: MultiTaskModel, tasks: Sequence[TrainingTask], settings: EvaluationSettings
+) -> dict[str, float]:
+    """Scores of every dev split of every task, by ``task/split/metric``.
+
+    A task's head is calibrated first, on the split of the task's metric.
+    """
+    scores: dict[str, float] = {}
+    for task in tasks:
+        head = model.head(task.id)
+        for name in sorted(task.dev, key=lambda split: split != task.main_split):
+            split = task.dev[name]
+            decoded = decode(model, task.id, split.features, settings=settings)
+            if name == task.main_split:
+                head.info = split.calibrate(decoded, head.info)
+            for metric, score in split.score(decoded, head.info).items():
+                scores[f"{task.id}/{name}/{metric}"] = float(score)
+    return scores
+
+
+def main_scores(tasks: Sequence[TrainingTask], scores: Mapping[str, float]) -> dict[str, float]:
+    """Of all scores, each task's metric, by task."""
+    return {
+        task.id: scores[f"{task.id}/{task.metric}"]
+        for task in tasks
+        if f"{task.id}/{task.metric}" in scores
+    }

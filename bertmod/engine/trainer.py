@@ -1,0 +1,361 @@
+"""The training loop: which task, which rows, when to evaluate and when to save."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.optim import Optimizer
+
+from bertmod.contracts.optimizer import ParameterGroup
+from bertmod.contracts.sampler import Sampler
+from bertmod.contracts.schedule import Schedule
+from bertmod.contracts.state import Stateful
+from bertmod.contracts.tracker import Tracker
+from bertmod.data.features import FeatureTable
+from bertmod.engine.checkpoint import (
+    Snapshot,
+    load_newest,
+    optimizer_state,
+    restore_model,
+    restore_optimizer,
+    save_checkpoint,
+)
+from bertmod.engine.counters import Counters
+from bertmod.engine.evaluate import EvaluationSettings
+from bertmod.engine.groups import IdleRule, Users, build_groups
+from bertmod.engine.interrupt import Interrupted, SignalWatch
+from bertmod.engine.keeper import Keeper, StateWriter
+from bertmod.engine.order import RowOrder
+from bertmod.engine.precision import resolve_device, resolve_precision
+from bertmod.engine.progress import Progress
+from bertmod.engine.run_folder import RunFolder, unwritable
+from bertmod.engine.seeding import generator
+from bertmod.engine.settings import TrainerSettings
+from bertmod.engine.step import Stepper, StepResult
+from bertmod.engine.summary import TaskResult
+from bertmod.engine.tasks import TrainingTask, main_scores, score_tasks
+from bertmod.engine.trackers import Trackers
+from bertmod.errors import CheckpointError, TrainingError
+from bertmod.model.multitask import MultiTaskModel
+
+LOG = logging.getLogger("bertmod")
+
+OptimizerBuilder = Callable[[Sequence[ParameterGroup]], Optimizer]
+
+
+class HeadInfos:
+    """The calibrations of all heads, as a state."""
+
+    def __init__(self, model: MultiTaskModel) -> None:
+        self._model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Each task's label names, value range and calibration."""
+        return {task: asdict(self._model.head(task).info) for task in self._model.tasks}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the calibrations back; label names must be the run's own.
+
+        Raises:
+            CheckpointError: If tasks or label names differ.
+        """
+        for task in self._model.tasks:
+            head, saved = self._model.head(task), state.get(task)
+            labels = None if saved is None else saved["labels"]
+            known = head.info.labels
+            if saved is None or (known and list(known)) != labels:
+                raise CheckpointError(
+                    f"task {task}: the checkpoint's labels are {labels}, the data's {known}"
+                )
+            head.info = replace(head.info, calibration=saved["calibration"])
+
+
+class Trainer:
+    """Trains one model on several tasks, one task per step.
+
+    Args:
+        model: Encoder, adapters and heads; frozen parameters have ``requires_grad`` off.
+        tasks: Tasks that train, in the order that the sampler knows.
+        sampler: Probability of each task.
+        optimizer: Makes the optimizer from parameter groups.
+        schedule: Learning-rate multiplier.
+        settings: Everything that is a plain value.
+        folder: Run folder, owned; None keeps nothing on disk.
+        writer: Writes the model's parts into ``best/`` and ``final/``; needs ``folder``.
+        trackers: Hear about steps and scores.
+        quiet: Whether to show nothing.
+
+    Raises:
+        RecipeError: If this machine lacks the device, or a parameter has no learning rate.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        tasks: Sequence[TrainingTask],
+        *,
+        sampler: Sampler,
+        optimizer: OptimizerBuilder,
+        schedule: Schedule,
+        settings: TrainerSettings | None = None,
+        folder: RunFolder | None = None,
+        writer: StateWriter | None = None,
+        trackers: Sequence[Tracker] = (),
+        quiet: bool = False,
+    ) -> None:
+        settings = settings or TrainerSettings()
+        self.device = resolve_device(settings.device)
+        precision = resolve_precision(settings.precision, self.device)
+        self.settings = replace(settings, precision=precision, device=str(self.device))
+        self.model = model.to(self.device)
+        self._tasks = {task.id: task for task in tasks}
+        self._sampler, self._folder = sampler, folder
+        self._trackers, self._quiet = Trackers(trackers), quiet
+        self._users = self._parameter_users()
+        self._groups = build_groups(model, self._users, self.settings)
+        self._idle = IdleRule(self._groups, self._users, self.settings.idle)
+        self._optimizer = optimizer(self._groups)
+        self._stepper = Stepper(
+            model,
+            self._optimizer,
+            self._groups,
+            idle=self._idle,
+            schedule=schedule,
+            settings=self.settings,
+            device=self.device,
+            loss_weights={task.id: task.loss_weight for task in tasks},
+        )
+        self._orders = {task.id: self._row_order(task) for task in tasks}
+        metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks if task.metric}
+        self._keeper = (
+            None
+            if folder is None or writer is None
+            else Keeper(folder, writer, metrics=metrics, select=self.settings.select)
+        )
+        self._counters = Counters(dict.fromkeys(self._tasks, 0))
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps finished."""
+        return self._counters.step
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        if self.settings.steps_per_epoch is not None:
+            return self.settings.steps_per_epoch
+        features = sum(len(task.train) for task in self._tasks.values())
+        return -(-features // self.settings.global_batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Length of the run in optimizer steps."""
+        return self.settings.num_epochs * self.steps_per_epoch
+
+    def fit(self, *, resume: bool = False) -> list[TaskResult]:
+        """Train to the end.
+
+        Args:
+            resume: Whether to go on from the newest whole checkpoint of the run folder.
+
+        Returns:
+            One result per task.
+
+        Raises:
+            Interrupted: On SIGINT or SIGTERM, after the step at hand was finished and saved.
+            TrainingError: If a loss is not finite, or a checkpoint cannot be written.
+            CheckpointError: If the run's checkpoints are damaged or belong to another model.
+        """
+        if resume:
+            self._resume()
+        progress = Progress(self.total_steps, self.steps_per_epoch, quiet=self._quiet)
+        progress.start(self.step)
+        try:
+            with SignalWatch() as signals:
+                self._loop(progress, signals)
+            return self.results()
+        except OSError as error:
+            raise TrainingError(self._write_failure(error)) from error
+        finally:
+            progress.close()
+            self._trackers.close()
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores of every dev split of every task, by ``task/split/metric``."""
+        settings = EvaluationSettings(
+            self.settings.evaluation_batch_size, self.settings.precision, self.settings.layout
+        )
+        return score_tasks(self.model, list(self._tasks.values()), settings)
+
+    def results(self) -> list[TaskResult]:
+        """How each task stands."""
+        return [self._result(task) for task in self._tasks.values()]
+
+    def train_step(self) -> tuple[str, StepResult]:
+        """Make one optimizer step: draw the task, take its next rows, update.
+
+        Returns:
+            Id of the task, and what the step did.
+
+        Raises:
+            TrainingError: If a loss or gradient is not finite; nothing has changed.
+        """
+        counters, task = self._counters, self._draw_task()
+        indices = self._orders[task].batch(counters.batches[task])
+        dropout_epochs = self.settings.dropout_epochs
+        self.model.train(dropout_epochs is None or self._epoch < dropout_epochs)
+        micro_batches = self._cut(self._tasks[task], indices)
+        result = self._stepper.run(counters.step, task, micro_batches, total=self.total_steps)
+        counters.step += 1
+        counters.batches[task] += 1
+        return task, result
+
+    @property
+    def _epoch(self) -> int:
+        return self.step // self.steps_per_epoch
+
+    def _loop(self, progress: Progress, signals: SignalWatch) -> None:
+        while True:
+            finished = self.step >= self.total_steps
+            stopped = signals.received is not None and not finished
+            if not stopped and self._evaluation_due() and self._counters.evaluated_at != self.step:
+                self._evaluate_and_keep(progress)
+            if stopped or finished or self._save_due():
+                self._save()
+            if stopped:
+                raise Interrupted(str(signals.received), self.step)
+            if finished:
+                break
+            task, result = self.train_step()
+            progress.stepped(self.step, task, result)
+            self._trackers.stepped(self.step, {"task": task, **result.values()})
+        if self._keeper is not None:
+            self._keeper.finished(self.step, self._main_scores())
+
+    def _draw_task(self) -> str:
+        ids = tuple(self._tasks)
+        probabilities = self._sampler.probabilities(
+            self.step, self._epoch, self.settings.num_epochs, frozenset(ids)
+        )
+        draw = generator(self.settings.seed, "task", self.step)
+        return ids[int(draw.choice(len(ids), p=probabilities))]
+
+    def _cut(self, task: TrainingTask, indices: np.ndarray) -> list[FeatureTable]:
+        size = task.batch_size or self.settings.global_batch_size
+        micro = size // self.settings.gradient_accumulation_steps
+        return [
+            task.train.take(indices[start : start + micro])
+            for start in range(0, len(indices), micro)
+        ]
+
+    def _row_order(self, task: TrainingTask) -> RowOrder:
+        return RowOrder(
+            task.train.lengths,
+            task.batch_size or self.settings.global_batch_size,
+            seed=self.settings.seed,
+            task=task.id,
+            reshuffle=self.settings.reshuffle,
+            bucket_window=self.settings.bucket_window,
+        )
+
+    def _parameter_users(self) -> dict[str, Users]:
+        active = {task: self.model.active(task) for task in self._tasks}
+        return {
+            name: frozenset(task for task, names in active.items() if name in names)
+            for name, _ in self.model.named_parameters()
+        }
+
+    def _evaluation_due(self) -> bool:
+        every = self.settings.evaluate_every or self.steps_per_epoch
+        return self.step > 0 and (self.step % every == 0 or self.step >= self.total_steps)
+
+    def _save_due(self) -> bool:
+        every = self.settings.save_every
+        return self._evaluation_due() if every is None else self.step % every == 0 < self.step
+
+    def _evaluate_and_keep(self, progress: Progress) -> None:
+        scores = self.evaluate()
+        main = main_scores(list(self._tasks.values()), scores)
+        self._counters.record(list(self._tasks.values()), scores, main)
+        self._sampler.observe(self.step, main)
+        if self._keeper is not None and main:
+            self._keeper.evaluated(self.step, main)
+        self._trackers.evaluated(self.step, scores)
+        shown = "  ".join(f"{task} {score:.4f}" for task, score in main.items())
+        progress.say(f"step {self.step}: {shown}")
+
+    def _main_scores(self) -> dict[str, float]:
+        return main_scores(list(self._tasks.values()), self._counters.scores)
+
+    def _stateful(self) -> dict[str, Stateful]:
+        """Everything with a state beside model and optimizer."""
+        parts: dict[str, Stateful] = {
+            "counters": self._counters,
+            "sampler": self._sampler,
+            "clocks": self._idle,
+            "heads": HeadInfos(self.model),
+        }
+        return parts if self._keeper is None else {**parts, "best": self._keeper}
+
+    def _names(self) -> dict[int, str]:
+        return {id(parameter): name for name, parameter in self.model.named_parameters()}
+
+    def _save(self) -> None:
+        if self._folder is None:
+            return
+        tensors, values = optimizer_state(self._optimizer, self._names())
+        state = {name: part.state_dict() for name, part in self._stateful().items()}
+        snapshot = Snapshot(
+            self.step, self.model.state_dict(), tensors, {**state, "optimizer": values}
+        )
+        path = save_checkpoint(self._folder.checkpoints, snapshot, keep=self.settings.keep)
+        self._trackers.saved(self.step, path)
+        LOG.info("saved %s", path)
+
+    def _resume(self) -> None:
+        snapshot = None if self._folder is None else load_newest(self._folder.checkpoints)
+        if snapshot is None:
+            LOG.warning("no checkpoint to resume from: starting at step 0")
+            self._trackers.resumed(0)
+            return
+        parts, state = self._stateful(), dict(snapshot.state)
+        values = state.pop("optimizer")
+        if state.keys() != parts.keys():
+            raise CheckpointError(
+                f"unknown checkpoint state: {sorted(state.keys() ^ parts.keys())}"
+            )
+        restore_model(self.model, snapshot.model)
+        restore_optimizer(self._optimizer, {**snapshot.optimizer, **values}, self._names())
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        LOG.info("resumed at step %d", self.step)
+        self._trackers.resumed(self.step)
+
+    def _result(self, task: TrainingTask) -> TaskResult:
+        best = self._counters.best.get(task.id)
+        own = self.model.named_parameters()
+        prefixes = (f"adapters.{task.id}.", f"heads.{task.id}.")
+        return TaskResult(
+            task=task.id,
+            metric=task.metric,
+            final=self._counters.scores.get(f"{task.id}/{task.metric}"),
+            best=None if best is None else best[0],
+            best_step=None if best is None else best[1],
+            baseline=task.baseline,
+            features=len(task.train),
+            updates=self._counters.batches[task.id],
+            parameters=sum(p.numel() for name, p in own if name.startswith(prefixes)),
+        )
+
+    def _write_failure(self, error: OSError) -> str:
+        where = self._folder.path if self._folder is not None else "the run folder"
+        return (
+            f"{unwritable(Path(where), error)}\n"
+            f"  stopped after step {self.step}; earlier checkpoints are intact: "
+            "go on with --resume"
+        )

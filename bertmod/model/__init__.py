@@ -1,0 +1,1 @@
+"""A shared encoder with its tasks, and what files keep of it."""

@@ -1,0 +1,249 @@
+"""Tensors of a checkpoint into the components of a model, with an account of every one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from bertmod.contracts.checkpoint import (
+    CheckpointDescription,
+    LoadReport,
+    StoredTensor,
+    TensorName,
+)
+from bertmod.contracts.encoder import Part
+from bertmod.errors import CheckpointError
+from bertmod.model.canonical import canonical_views
+from bertmod.model.report import Reason, problem_text
+
+OWN_FORMAT = "bertmod"
+"""The format whose names are the canonical ones."""
+
+Allowed = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of a model, or of a checkpoint, whose tensors have known names.
+
+    Attributes:
+        prefix: What its canonical names begin with: ``encoder``, ``heads.cola``,
+            ``adapters.cola.pals``.
+        names: Names of its tensors.
+        module: Where the tensors go; None if the checkpoint has the component and nobody asked
+            for it.
+        stored_prefix: What its names begin with in a checkpoint of bertmod's own format; empty
+            means ``prefix``.
+        index: The task's index in the file, for formats that number tasks.
+        want: The parts of an encoder's output that anybody reads; a tensor that serves another
+            part alone may be lacking. None: every tensor is needed.
+        required: Whether a checkpoint without any of it is an error.
+    """
+
+    prefix: str
+    names: Sequence[TensorName]
+    module: nn.Module | None = None
+    stored_prefix: str = ""
+    index: int | None = None
+    want: frozenset[Part] | None = None
+    required: bool = False
+
+
+@dataclass
+class _Account:
+    """A load report in the making."""
+
+    used: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    initialised: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unequal: list[tuple[str, str]] = field(default_factory=list)
+    misshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+
+
+def load_tensors(
+    stored: Mapping[str, StoredTensor],
+    description: CheckpointDescription,
+    components: Sequence[Component],
+    *,
+    allow: Allowed | None = None,
+    source: str = "checkpoint",
+) -> LoadReport:
+    """Copy a checkpoint's tensors into a model's components.
+
+    Args:
+        stored: Name in the file to tensor.
+        description: What the checkpoint says of itself.
+        components: Every component that the checkpoint has or the model wants from it.
+        allow: ``unexpected``, ``missing``, ``misshaped`` and ``unequal`` to shell-style patterns
+            of what may be so: of names in the file for ``unexpected``, else of canonical names.
+        source: The checkpoint's path, for messages.
+
+    Returns:
+        What became of every tensor, allowed oddities included. Parameters are fp32 whatever the
+        file's dtype.
+
+    Raises:
+        CheckpointError: If anything is missing, unexpected, mis-shaped or unequal that ``allow``
+            does not name; everything is listed by name, and the model is then half loaded.
+    """
+    files = _by_format_name(stored, source)
+    account = _Account()
+    for component in components:
+        _match(component, description.format, files, account)
+    unexpected = _unclaimed(stored, description, account)
+    report = LoadReport(
+        used=account.used,
+        skipped=account.skipped,
+        initialised=tuple(account.initialised),
+        missing=tuple(account.missing),
+        unexpected=unexpected,
+        unequal=tuple(name for name, _ in account.unequal),
+        misshaped=account.misshaped,
+    )
+    _refuse(account, report, allow or {}, source)
+    return report
+
+
+def stored_names(component: Component, name: TensorName, format_: str) -> tuple[str, ...]:
+    """Every name under which a format may keep a tensor, the one it is written under first.
+
+    Args:
+        component: The component that the tensor belongs to.
+        name: The tensor.
+        format_: Name of the format.
+
+    Returns:
+        Names in the format; empty if the format cannot hold the tensor.
+    """
+    if format_ == OWN_FORMAT:
+        return (f"{component.stored_prefix or component.prefix}.{name.canonical}",)
+    first = name.stored.get(format_)
+    rest = (*name.copies.get(format_, ()), *name.also_read.get(format_, ()))
+    index = "" if component.index is None else str(component.index)
+    every = rest if first is None else (first, *rest)
+    return tuple(each.replace("{task}", index) for each in every)
+
+
+def _by_format_name(
+    stored: Mapping[str, StoredTensor], source: str
+) -> Mapping[str, tuple[str, StoredTensor]]:
+    files: dict[str, tuple[str, StoredTensor]] = {}
+    for file_name, tensor in stored.items():
+        if tensor.name in files:
+            raise CheckpointError(
+                f'{source}: "{files[tensor.name][0]}" and "{file_name}" are two spellings of '
+                f'one tensor, "{tensor.name}"'
+            )
+        files[tensor.name] = (file_name, tensor)
+    return files
+
+
+def _match(
+    component: Component,
+    format_: str,
+    files: Mapping[str, tuple[str, StoredTensor]],
+    account: _Account,
+) -> None:
+    found = {
+        row.canonical: [
+            files[each] for each in stored_names(component, row, format_) if each in files
+        ]
+        for row in component.names
+        if row.tied is None
+    }
+    if component.module is None:
+        for tensors in found.values():
+            for file_name, _ in tensors:
+                account.skipped[file_name] = f"nobody asked for {component.prefix}"
+        return
+    views = canonical_views(component.module, component.names)
+    nothing = not any(found.values()) and not component.required
+    for row in component.names:
+        if row.tied is not None:
+            continue
+        canonical = f"{component.prefix}.{row.canonical}"
+        if found[row.canonical]:
+            transposed = format_ in row.transposed
+            _take(canonical, found[row.canonical], views[row.canonical], transposed, account)
+        elif nothing or _unwanted(row, component):
+            account.initialised.append(canonical)
+        else:
+            account.missing.append(canonical)
+
+
+def _unwanted(row: TensorName, component: Component) -> bool:
+    return component.want is not None and row.part is not None and row.part not in component.want
+
+
+def _take(
+    canonical: str,
+    tensors: Sequence[tuple[str, StoredTensor]],
+    view: Tensor,
+    transposed: bool,
+    account: _Account,
+) -> None:
+    """Copy the first of several names' tensors; the others must agree with it."""
+    first: Tensor | None = None
+    for file_name, stored in tensors:
+        account.used[file_name] = canonical
+        shape = tuple(reversed(stored.shape)) if transposed else stored.shape
+        if shape != tuple(view.shape):
+            account.misshaped[canonical] = (shape, tuple(view.shape))
+            continue
+        value = stored.load()
+        if not value.is_floating_point():
+            raise CheckpointError(
+                f'"{file_name}" holds {value.dtype} values; parameters are floating-point numbers'
+            )
+        value = (value.t() if transposed else value).to(torch.float32)
+        if first is None:
+            first = value
+            view.copy_(value)
+        elif not torch.equal(first, value):
+            account.unequal.append((file_name, canonical))
+
+
+def _unclaimed(
+    stored: Mapping[str, StoredTensor], description: CheckpointDescription, account: _Account
+) -> tuple[str, ...]:
+    """Names of tensors that no component knows; those of a known kind are noted as skipped."""
+    unexpected = []
+    for file_name, tensor in stored.items():
+        if file_name in account.used or file_name in account.skipped:
+            continue
+        for pattern, reason in description.skipped.items():
+            if fnmatchcase(tensor.name, pattern):
+                account.skipped[file_name] = reason
+                break
+        else:
+            unexpected.append(file_name)
+    return tuple(unexpected)
+
+
+def _refuse(account: _Account, report: LoadReport, allow: Allowed, source: str) -> None:
+    """Raise unless everything odd is allowed."""
+
+    def left(kind: str, names: Mapping[str, str]) -> Iterator[str]:
+        patterns = allow.get(kind, ())
+        for judged, shown in names.items():
+            if not any(fnmatchcase(judged, pattern) for pattern in patterns):
+                yield shown
+
+    shapes = {
+        name: f"{name}: {found} in the file, {wanted} in the model"
+        for name, (found, wanted) in account.misshaped.items()
+    }
+    unequal = {canonical: f"{name} (of {canonical})" for name, canonical in account.unequal}
+    odd: dict[Reason, list[str]] = {
+        "missing": list(left("missing", {name: name for name in report.missing})),
+        "unexpected": list(left("unexpected", {name: name for name in report.unexpected})),
+        "misshaped": list(left("misshaped", shapes)),
+        "unequal": list(left("unequal", unequal)),
+    }
+    if any(odd.values()):
+        raise CheckpointError(problem_text(source, odd))

@@ -1,0 +1,72 @@
+"""Load reports as text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from bertmod.contracts.checkpoint import LoadReport
+
+Reason = Literal["missing", "unexpected", "misshaped", "unequal"]
+
+MEANING: Mapping[Reason, str] = {
+    "missing": "missing from the file, though it has others of the same part",
+    "unexpected": "in the file, but known to no part of the model",
+    "misshaped": "of another shape",
+    "unequal": "differing from what they should repeat",
+}
+LONGEST = 20
+
+
+def problem_text(source: str, odd: Mapping[Reason, Sequence[str]]) -> str:
+    """Why a checkpoint does not fit, every name listed.
+
+    Args:
+        source: The checkpoint's path.
+        odd: Reason to what to show of each tensor.
+    """
+    lines = [f"{source} does not fit the model"]
+    for reason, names in odd.items():
+        if names:
+            lines.append(f"  {_count(names)} {MEANING[reason]}:")
+            lines.extend(f"      {name}" for name in names)
+    kinds = ", ".join(f'"allow": {{"{reason}": [...]}}' for reason, names in odd.items() if names)
+    lines.append(f"  if that is meant, allow names by pattern in the checkpoint slot: {kinds}")
+    return "\n".join(lines)
+
+
+def render_report(report: LoadReport) -> str:
+    """A load report for people: a count for each outcome, then names by reason.
+
+    Args:
+        report: What ``load_tensors`` returned; tensors that were used are only counted.
+    """
+    lines = [f"{_count(list(report.used))} used"]
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for name, reason in report.skipped.items():
+        reasons[reason].append(name)
+    for reason, names in reasons.items():
+        lines.extend(_listed(f"skipped: {reason}", names))
+    misshaped = [f"{name} {a} in the file, {b} here" for name, (a, b) in report.misshaped.items()]
+    for title, names in (
+        ("initialised afresh, the file has nothing of them", list(report.initialised)),
+        ("missing, allowed", list(report.missing)),
+        ("unexpected, allowed", list(report.unexpected)),
+        ("of another shape, allowed and initialised afresh", misshaped),
+        ("differing copies, allowed", list(report.unequal)),
+    ):
+        if names:
+            lines.extend(_listed(title, names))
+    return "\n".join(lines)
+
+
+def _listed(title: str, names: Sequence[str]) -> list[str]:
+    shown = [f"  {name}" for name in names[:LONGEST]]
+    if len(names) > LONGEST:
+        shown.append(f"  ... and {len(names) - LONGEST} more")
+    return [f"{_count(names)} {title}", *shown]
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names)} tensor" + ("" if len(names) == 1 else "s")

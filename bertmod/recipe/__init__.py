@@ -1,0 +1,1 @@
+"""Recipes: the JSON file that describes a run, proved before a tensor is made."""

@@ -1,0 +1,353 @@
+"""What must fit between the parts of a recipe; each check runs on whatever half is valid."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from typing import Any
+
+from bertmod.recipe.draft import Draft, Half, names_in
+from bertmod.recipe.paths import Path
+from bertmod.recipe.schema import COMPONENTS
+from bertmod.wording import counted, did_you_mean, listed
+
+
+def check_all(draft: Draft) -> None:
+    """Run every cross-check."""
+    check_ids(draft)
+    check_lengths(draft)
+    check_batches(draft)
+    check_borrowers(draft)
+    check_training(draft)
+    check_metrics(draft)
+    check_heads(draft)
+    check_adapters(draft)
+    check_sampler(draft)
+    check_learning_rates(draft)
+    check_checkpoint_names(draft)
+
+
+def check_ids(draft: Draft) -> None:
+    """Ids of tasks and of adapters are unique; a tracker is listed once."""
+    for halves in (draft.tasks, draft.adapters):
+        for half in _repeated(halves):
+            what = f'another {half.kind} has the id "{half.id}" already'
+            at = (*half.path, "id" if half.keys.id else "name")
+            draft.add(at, what, f'give each {half.kind} an "id" of its own')
+    for half in _repeated(draft.trackers):
+        draft.add((*half.path, "name"), f"{half.label} is listed twice", "leave one of the two")
+
+
+def _repeated(halves: Iterable[Half]) -> list[Half]:
+    seen: set[str] = set()
+    repeated = []
+    for half in halves:
+        if half.id and half.id in seen:
+            repeated.append(half)
+        seen.add(half.id)
+    return repeated
+
+
+def check_lengths(draft: Draft) -> None:
+    """Rows are no longer than the encoder's positions."""
+    if draft.shape is None:
+        return
+    limits: list[tuple[Path, int]] = []
+    if "data" not in draft.wrong:
+        limits.append((("data", "max_length"), draft.keys.data.max_length))
+    for task in draft.tasks:
+        if task.keys.max_length is not None:
+            limits.append(((*task.path, "max_length"), task.keys.max_length))
+    for path, length in limits:
+        if length > draft.shape.max_length:
+            what = (
+                f"rows of {length} tokens, but the encoder has {draft.shape.max_length} positions"
+            )
+            draft.add(path, what, f"at most {draft.shape.max_length}")
+
+
+def check_batches(draft: Draft) -> None:
+    """Accumulation divides every batch size."""
+    if "training" in draft.wrong:
+        return
+    training = draft.keys.training
+    steps = training.gradient_accumulation_steps
+    if training.global_batch_size % steps:
+        draft.add(
+            ("training", "gradient_accumulation_steps"),
+            f"{steps} does not divide global_batch_size {training.global_batch_size}",
+            f"accepted: {listed(map(str, _divisors(training.global_batch_size)))}",
+        )
+    for task in draft.tasks:
+        if task.keys.batch_size is not None and task.keys.batch_size % steps:
+            what = f"training.gradient_accumulation_steps {steps} does not divide it"
+            draft.add((*task.path, "batch_size"), what, f"use a multiple of {steps}")
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, min(number, 4096) + 1) if number % n == 0]
+
+
+def check_borrowers(draft: Draft) -> None:
+    """A task that uses another names one that trains, and states nothing about training."""
+    trained = {task.id: task for task in draft.trained()}
+    for task in draft.tasks:
+        uses = task.keys.uses
+        if uses is None or "uses" in task.wrong:
+            continue
+        if uses not in trained:
+            what = f'no task "{uses}" trains{did_you_mean(uses, trained)}'
+            draft.add((*task.path, "uses"), what, f"tasks that train: {names_in(list(trained))}")
+            continue
+        _check_stated(draft, task, uses)
+        _check_borrowed(draft, task, trained[uses])
+
+
+def _check_stated(draft: Draft, task: Half, uses: str) -> None:
+    if task.keys.head is not None:
+        draft.add((*task.path, "head"), f'"{task.id}" uses the head of "{uses}"', "leave it out")
+    if task.keys.loss_weight != 1.0:
+        what = f'"{task.id}" uses "{uses}" and trains nothing'
+        draft.add((*task.path, "loss_weight"), what, "leave it out")
+
+
+def _check_borrowed(draft: Draft, task: Half, lender: Half) -> None:
+    if not (task.ready() and lender.ready()):
+        return
+    own = task.ask(task.spec.targets, task.config)
+    lent = lender.ask(lender.spec.targets, lender.config)
+    if dict(own) != dict(lent):
+        what = f'"{lender.id}" answers {_targets(lent)}, "{task.id}" needs {_targets(own)}'
+        draft.add((*task.path, "uses"), what)
+
+
+def check_training(draft: Draft) -> None:
+    """Tasks that borrow nothing have a train split, and there is at least one."""
+    for task in draft.trained():
+        if not task.ready():
+            continue
+        splits = task.ask(task.spec.splits, task.config)
+        if "train" not in splits.values():
+            what = f'{task.label} has no train split; "uses" names the task that answers it'
+            others = [other.id for other in draft.trained() if other is not task]
+            draft.add(task.path, what, f'for example "uses": "{(others or ["mnli"])[0]}"')
+    if draft.tasks and not draft.trained():
+        draft.add(("tasks",), "every task uses another, so none trains")
+
+
+def check_metrics(draft: Draft) -> None:
+    """A stated metric is one that its task scores on a dev split."""
+    for task in draft.tasks:
+        metric = task.keys.metric
+        if metric is None or not task.ready():
+            continue
+        names = scored(task)
+        if metric not in names:
+            what = f'{task.label} has no metric "{metric}"{did_you_mean(metric, names)}'
+            draft.add((*task.path, "metric"), what, f"available: {listed(names)}")
+
+
+def scored(task: Half) -> list[str]:
+    """The metrics of a task's dev splits as ``split/metric``, the main one first."""
+    splits = task.ask(task.spec.splits, task.config)
+    metrics = task.ask(task.spec.metrics, task.config)
+    dev = [split for split, role in splits.items() if role == "dev" and split in metrics]
+    return [f"{split}/{name}" for split in dev for name in metrics[split]]
+
+
+def check_heads(draft: Draft) -> None:
+    """A head reads targets that its task has, and parts that the encoder gives."""
+    for task, head in zip(draft.tasks, draft.heads, strict=True):
+        if head is None or not head.ready():
+            continue
+        if task.ready():
+            _check_targets(draft, task, head)
+        if draft.shape is not None:
+            missing = head.ask(head.spec.want, head.config) - draft.shape.provides
+            if missing:
+                what = f"{head.label} needs {listed(sorted(missing))} of the encoder's output"
+                gives = f"{draft.encoder.label} gives: {listed(sorted(draft.shape.provides))}"
+                draft.add((*head.path, "name"), what, gives)
+
+
+def _check_targets(draft: Draft, task: Half, head: Half) -> None:
+    has = task.ask(task.spec.targets, task.config)
+    reads = head.ask(head.spec.targets, head.config)
+    if all(has.get(name) == kind for name, kind in reads.items()):
+        return
+    what = f"{head.label} reads {_targets(reads)}, {task.label} has {_targets(has)}"
+    draft.add((*head.path, "name"), what, f"heads that suit it: {listed(_suiting(draft, has))}")
+
+
+def _suiting(draft: Draft, has: Any) -> list[str]:
+    """Heads that, with default options, read only targets that there are."""
+    names = []
+    for entry in draft.registry.entries("head"):
+        spec: Any = entry.spec
+        if any(field.is_required() for field in spec.config.model_fields.values()):
+            continue
+        reads = Half("head", (), entry=entry).ask(spec.targets, spec.config())
+        if all(has.get(name) == kind for name, kind in reads.items()):
+            names.append(spec.name)
+    return names
+
+
+def _targets(targets: Any) -> str:
+    return listed(f"{name} ({kind})" for name, kind in targets.items())
+
+
+def check_adapters(draft: Draft) -> None:
+    """Adapters name tasks that train, layers and sites that the encoder has, and fit it."""
+    for half in draft.adapters:
+        _check_adapter_tasks(draft, half)
+        if draft.shape is None:
+            continue
+        layers = chosen_layers(half, draft.shape.num_hidden_layers)
+        beyond = [n for n in layers if n >= draft.shape.num_hidden_layers]
+        repeated = sorted({n for n in layers if layers.count(n) > 1})
+        if beyond or repeated:
+            depth = counted(draft.shape.num_hidden_layers, "layer")
+            what = f"the encoder has {depth}, counted from 0, not {listed(map(str, beyond))}"
+            if not beyond:
+                what = f"named twice: {listed(map(str, repeated))}"
+            draft.add((*half.path, "layers"), what)
+        elif half.ready():
+            _check_sites(draft, half, layers)
+
+
+def chosen_layers(half: Half, depth: int) -> tuple[int, ...]:
+    """The layers that an adapter's slot chooses of an encoder with ``depth`` layers."""
+    layers = half.keys.layers
+    if isinstance(layers, str):
+        halves = {
+            "all": (0, depth),
+            "top_half": (depth // 2, depth),
+            "bottom_half": (0, depth // 2),
+        }
+        return tuple(range(*halves[layers]))
+    return tuple(sorted(layers))
+
+
+def chosen_tasks(draft: Draft, half: Half) -> tuple[str, ...]:
+    """The tasks that get an adapter, in the recipe's order."""
+    tasks = half.keys.tasks
+    return tuple(id for id in draft.trained_ids() if tasks == "all" or id in tasks)
+
+
+def _check_adapter_tasks(draft: Draft, half: Half) -> None:
+    if half.keys.tasks == "all":
+        return
+    trained = draft.trained_ids()
+    borrowers = {task.id: task.keys.uses for task in draft.tasks if task.keys.uses is not None}
+    for index, name in enumerate(half.keys.tasks):
+        at = (*half.path, "tasks", index)
+        if name in borrowers:
+            draft.add(at, f'"{name}" borrows the adapters of "{borrowers[name]}"', "leave it out")
+        elif name not in trained:
+            what = f'no task "{name}"{did_you_mean(name, trained)}'
+            draft.add(at, what, f"tasks: {names_in(trained)}")
+        elif name in half.keys.tasks[:index]:
+            draft.add(at, f'"{name}" is named twice', "leave one of the two")
+
+
+def _check_sites(draft: Draft, half: Half, layers: tuple[int, ...]) -> None:
+    assert draft.shape is not None
+    draft.check_options(half, draft.shape, layers)
+    sites = half.ask(half.spec.sites, half.config, draft.shape, layers)
+    missing = [site for site in sites if site not in draft.shape.sites]
+    if missing:
+        what = f"{half.label} acts at {listed(missing)}, which {draft.encoder.label} does not have"
+        draft.add(half.path, what, f"its sites: {listed(draft.shape.sites)}")
+
+
+def check_sampler(draft: Draft) -> None:
+    """Sizes name tasks that train, and the sampler suits them."""
+    half = draft.sampler
+    trained = draft.trained_ids()
+    for name in half.keys.sizes or {}:
+        if name not in trained:
+            what = f'no task "{name}" trains{did_you_mean(name, trained)}'
+            draft.add((*half.path, "sizes", name), what, f"tasks that train: {names_in(trained)}")
+    if all(trained):
+        draft.check_options(half, trained)
+
+
+def check_learning_rates(draft: Draft) -> None:
+    """A mapping of learning rates names what there is, and leaves no part without one."""
+    rates = draft.optimizer.keys.learning_rate
+    if not isinstance(rates, dict):
+        return
+    path = (*draft.optimizer.path, "learning_rate")
+    names, open_prefixes = _parameters(draft)
+    unknown = False
+    for key in rates:
+        if key in COMPONENTS:
+            continue
+        if not set(key) & set("*?[."):
+            unknown = True
+            what = f'no part of the model is called "{key}"{did_you_mean(key, COMPONENTS)}'
+            draft.add((*path, key), what, f"parts: {listed(COMPONENTS)}; or a pattern of names")
+        elif names and not _matches(key, names, open_prefixes):
+            what = "no parameter has a name that matches"
+            draft.add((*path, key), what, f"names look like {names[-1]}")
+    if unknown:
+        return  # what the unknown name was meant for cannot be told
+    for part in _parts(draft):
+        if not {part, f"{part}.*", "*"} & set(rates):
+            draft.add(path, f"no learning rate for {part}", f'add "{part}", or "*" for the rest')
+
+
+def _parts(draft: Draft) -> list[str]:
+    """Parts of the model that train."""
+    encoder = ["encoder"] if draft.keys.freeze == "none" else []
+    return [*encoder, *(["adapters"] if draft.adapters else []), "heads"]
+
+
+def _parameters(draft: Draft) -> tuple[list[str], list[str]]:
+    """Names of parameters, and prefixes below which the names are not known without building."""
+    shape, encoder = draft.shape, draft.encoder
+    if shape is None or not encoder.ready():
+        return [], []
+    declared = encoder.ask(encoder.spec.names, encoder.config)
+    names = [f"encoder.{name.canonical}" for name in declared]
+    unknown: list[str] = []
+    for half in draft.adapters:
+        layers = chosen_layers(half, shape.num_hidden_layers)
+        prefixes = [f"adapters.{task}.{half.id}." for task in chosen_tasks(draft, half)]
+        _declare(half, prefixes, names, unknown, shape, layers)
+    for task, head in zip(draft.tasks, draft.heads, strict=True):
+        if head is not None:
+            _declare(head, [f"heads.{task.id}."], names, unknown, shape)
+    return names, unknown
+
+
+def _declare(
+    half: Half, prefixes: list[str], names: list[str], unknown: list[str], *about: Any
+) -> None:
+    """Add a component's parameter names, or the prefixes if it does not declare any."""
+    declare = half.spec.names if half.entry and half.ready() else None
+    if declare is None:
+        unknown.extend(prefixes)
+        return
+    for row in half.ask(declare, half.config, *about):
+        names.extend(f"{prefix}{row.canonical}" for prefix in prefixes)
+
+
+def _matches(pattern: str, names: list[str], prefixes: list[str]) -> bool:
+    if any(fnmatch.fnmatchcase(name, pattern) for name in names):
+        return True
+    literal = pattern[: min((pattern.find(c) for c in "*?[" if c in pattern), default=None)]
+    return any(literal.startswith(p) or p.startswith(literal) for p in prefixes)
+
+
+def check_checkpoint_names(draft: Draft) -> None:
+    """``use`` names heads, adapters or tasks that train."""
+    if draft.checkpoint is None:
+        return
+    known = ("heads", "adapters", *draft.trained_ids())
+    for index, name in enumerate(draft.checkpoint.keys.use):
+        if name not in known:
+            what = (
+                f'neither a task that trains nor "heads" or "adapters"{did_you_mean(name, known)}'
+            )
+            draft.add(("checkpoint", "use", index), f'"{name}" is {what}')

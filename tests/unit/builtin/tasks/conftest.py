@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bertmod import TaskContext
+from bertmod.builtin.metrics.plugin import bertmod_metrics
+from bertmod.builtin.tasks.facts import GLUE
+from bertmod.builtin.tasks.sentences import SentenceTask
+from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh", "##a", "##b", "."]
+
+FILES = {
+    "cola": {
+        "CoLA/train.tsv": "s\t1\t\ta b\ns\t0\t*\tb a\ns\t1\t\tc\n",
+        "CoLA/dev.tsv": "s\t0\t*\ta\ns\t1\t\tb\ns\t1\t\tc\n",
+        "CoLA/test.tsv": "index\tsentence\n10\ta b c\n11\td\n",
+    },
+    "stsb": {
+        f"STS-B/{split}.tsv": "index\tsentence1\tsentence2\tscore\n"
+        "3\ta\tb\t2.500\n4\tc\td\t0\n7\te\tf\t5\n"
+        for split in ("train", "dev")
+    }
+    | {"STS-B/test.tsv": "index\tsentence1\tsentence2\n0\ta\tb\n1\tc\td\n"},
+    "mnli": {
+        f"MNLI/{split}.tsv": "index\tgenre\tsentence1\tsentence2\tlabel1\tgold_label\n"
+        "0\t_\ta\tb\t-\tneutral\n1\t_\tc\td\t-\t-\n2\t_\te\tf\t-\tentailment\n"
+        for split in ("train", "dev_matched", "dev_mismatched")
+    }
+    | {
+        f"MNLI/test_{kind}.tsv": "index\tsentence1\tsentence2\n5\ta\tb\n6\tc\td\n"
+        for kind in ("matched", "mismatched")
+    },
+    "ax": {"diagnostic/diagnostic.tsv": "index\tsentence1\tsentence2\n0\ta\tb\n"},
+}
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> WordPieceTokenizer:
+    return WordPieceTokenizer(PIECES, lower_case=True)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with tiny files of some tasks."""
+    for files in FILES.values():
+        for name, text in files.items():
+            path = tmp_path / "data" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def make_task(tokenizer: WordPieceTokenizer) -> Callable[..., SentenceTask]:
+    """Builds a task by name; ``strict`` sets strict_data."""
+
+    def make(name: str, *, strict: bool = False, max_length: int = 16) -> SentenceTask:
+        context = TaskContext(
+            id=name,
+            tokenizer=tokenizer,
+            max_length=max_length,
+            metrics={spec.name: spec.build(spec.config()) for spec in bertmod_metrics()},
+            strict_data=strict,
+        )
+        return SentenceTask(next(facts for facts in GLUE if facts.name == name), context)
+
+    return make

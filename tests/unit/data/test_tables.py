@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bertmod.data.tables import read_table, write_predictions
+from bertmod.errors import DataError
+
+CLASSES = [
+    {"id": "7", "label": "neutral", "probabilities": {"neutral": 0.75, "entailment": 0.25}},
+    {"id": "9", "label": "entailment", "probabilities": {"neutral": 0.25, "entailment": 0.75}},
+]
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(name: str, content: str):
+        path = tmp_path / name
+        path.write_bytes(content.encode())
+        return path
+
+    return write
+
+
+def test_tsv_knows_no_quoting(file) -> None:
+    path = file("x.tsv", '\ufeffid\tsentence\r\n0\t"half\r\n1\tsaid "so"\r\n')
+    assert read_table(path) == [
+        {"id": "0", "sentence": '"half'},
+        {"id": "1", "sentence": 'said "so"'},
+    ]
+
+
+def test_csv_knows_quoting(file) -> None:
+    path = file("x.CSV", 'id,sentence\n0,"one, ""two""\nthree"\n\n1,\n')
+    assert read_table(path) == [
+        {"id": "0", "sentence": 'one, "two"\nthree'},
+        {"id": "1", "sentence": ""},
+    ]
+
+
+def test_jsonl_keeps_json_values(file) -> None:
+    path = file("x.jsonl", '{"id": 3, "sentence": "a\u2028b"}\n{"sentence": ""}\n')
+    assert read_table(path) == [{"id": 3, "sentence": "a\u2028b"}, {"sentence": ""}]
+
+
+def test_columns_can_be_chosen(file) -> None:
+    path = file("x.tsv", "a\tb\tc\n1\t2\t3\n")
+    assert read_table(path, ["c", "a"]) == [{"c": "3", "a": "1"}]
+    with pytest.raises(DataError, match=r'x\.tsv: no column "d"; it has: a, b, c$'):
+        read_table(path, ["a", "d"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.tsv", "", "x.tsv: the table has no rows"),
+        ("x.tsv", "a\tb\n", "x.tsv: the table has no rows"),
+        ("x.tsv", "a\ta\n1\t2\n", 'x.tsv, line 1: two columns are called "a"'),
+        ("x.tsv", "a\tb\n1\t2\n3\n", "x.tsv, line 3: 1 column, the header has 2"),
+        ("x.csv", "", "x.csv: the table has no rows"),
+        ("x.csv", 'a,b\n1,"2\n3,4\n', "x.csv, line 3: unexpected end of data"),
+        ("x.csv", "a,b\n1,2\n3\n", "x.csv, line 3: 1 column, the header has 2"),
+        ("x.jsonl", '{"a": 1}\n[2]\n', "x.jsonl, line 2: not a JSON object"),
+        (
+            "x.jsonl",
+            '{"a": 1}\n{"a": \n',
+            "x.jsonl, line 2: not JSON: Expecting value: line 1 column 7 (char 6)",
+        ),
+        ("x.txt", "a\n1\n", "x.txt: input files end in .tsv, .csv, .jsonl"),
+    ],
+)
+def test_malformed_tables(file, name, content, message) -> None:
+    path = file(name, content)
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert str(caught.value) == f"{path.parent}/{message}"
+
+
+def test_predictions_as_tsv(tmp_path) -> None:
+    path = write_predictions(tmp_path / "y.tsv", CLASSES)
+    assert path.read_bytes() == b"index\tprediction\n7\tneutral\n9\tentailment\n"
+    write_predictions(path, [{"id": "0", "value": 2.34567}, {"id": "1", "value": 5.0}])
+    assert path.read_bytes() == b"index\tprediction\n0\t2.346\n1\t5.000\n"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["y.tsv"]
+
+
+def test_predictions_as_jsonl(tmp_path) -> None:
+    path = write_predictions(tmp_path / "y.jsonl", CLASSES)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == CLASSES
+
+
+def test_predictions_that_cannot_be_written(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"y\.csv: output files end in \.tsv, \.jsonl$"):
+        write_predictions(tmp_path / "y.csv", CLASSES)
+    with pytest.raises(DataError, match=r"^'a\\tb' has a tab or a line end: write \.jsonl inst"):
+        write_predictions(tmp_path / "y.tsv", [{"id": "a\tb", "label": "0"}])
+    with pytest.raises(DataError, match=r"y\.tsv: cannot be written: No such file or directory$"):
+        write_predictions(tmp_path / "none" / "y.tsv", CLASSES)
+    assert not list(tmp_path.iterdir())

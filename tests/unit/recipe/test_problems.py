@@ -1,0 +1,310 @@
+"""Every problem in one pass, each message in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bertmod
+
+VERSION = bertmod.__version__
+
+
+def test_two_problems_at_once(report):
+    values = {
+        "tasks": [{"name": "cola"}],
+        "adapters": [{"name": "pals", "botleneck_size": 204}],
+        "sampler": {"name": "aneal"},
+    }
+    assert report(values) == (
+        "recipes/x.json: 2 problems\n"
+        "  adapters[0].botleneck_size\n"
+        '      unknown option, did you mean "bottleneck_size"?\n'
+        f'      adapter "pals" (bertmod {VERSION}) takes: bottleneck_size, num_heads, '
+        "share_projections, hidden_act, attention_probs_dropout_prob, site, id, tasks, layers\n"
+        "  sampler.name\n"
+        '      no sampler called "aneal", did you mean "anneal"?\n'
+        "      available: anneal, explicit, proportional, round_robin, sqrt, temperature"
+    )
+
+
+def test_options_slot_keys_and_envelope_are_checked_in_one_pass(report):
+    values = {
+        "seed": "42",
+        "taks": [],
+        "tasks": [{"name": "cola", "loss_weight": 0, "metric": "dev/mathews"}],
+        "training": {"num_epochs": 0, "gradient_accumulation_step": 2, "device": "tpu"},
+        "optimizer": {"name": "adamw", "learning_rate": {"encoder": "x"}, "clip": "none"},
+        "adapters": [{"name": "pals", "num_heads": 2.5, "layers": ["first"]}],
+    }
+    assert report(values) == (
+        "recipes/x.json: 11 problems\n"
+        "  seed\n"
+        '      expected an integer, at least 0, below 9223372036854775808, not "42"\n'
+        "      Seed of every random choice, from 0 to 2**63 - 1.\n"
+        "  taks\n"
+        '      unknown option, did you mean "tasks"?\n'
+        "      a recipe takes: schema_version, seed, data, init, freeze, training, evaluation, "
+        "saving, extends, checkpoint, encoder, tokenizer, tasks, adapters, sampler, optimizer, "
+        "schedule, trackers\n"
+        "  tasks[0].loss_weight\n"
+        "      expected a number, above 0, not 0\n"
+        "      Factor of its loss, above 0, unitless.\n"
+        "  tasks[0].metric\n"
+        '      task "cola" has no metric "dev/mathews", did you mean "dev/matthews"?\n'
+        "      available: dev/matthews, dev/accuracy\n"
+        "  training.num_epochs\n"
+        "      expected an integer, at least 1, not 0\n"
+        "      Length of the run, epochs; at least 1.\n"
+        "  training.gradient_accumulation_step\n"
+        '      unknown option, did you mean "gradient_accumulation_steps"?\n'
+        '      "training" takes: num_epochs, steps_per_epoch, global_batch_size, '
+        "gradient_accumulation_steps, dropout_epochs, precision, loss_scale, offload, device, "
+        "parallel, layout\n"
+        "  training.device\n"
+        '      expected a string that matches ^(auto|cpu|cuda(:[0-9]+)?)$, not "tpu"\n'
+        "      auto, cpu, cuda, or cuda:N for the N-th GPU from 0.\n"
+        "  optimizer.learning_rate.encoder\n"
+        '      expected a number, above 0, not "x"\n'
+        "  optimizer.clip\n"
+        '      expected "global" or "per_tensor", not "none"\n'
+        "      Whether max_grad_norm bounds all gradients together or each alone.\n"
+        "  adapters[0].num_heads\n"
+        "      expected an integer, above 0, not 2.5\n"
+        "      Attention heads inside the bottleneck.\n"
+        "  adapters[0].layers[0]\n"
+        '      expected an integer, at least 0, not "first"'
+    )
+
+
+def test_missing_tasks_and_slots_that_are_none(report):
+    assert report({"encoder": "bert", "sampler": {"drop": 1.0}, "trackers": {"name": "jsonl"}}) == (
+        "recipes/x.json: 4 problems\n"
+        "  encoder\n"
+        '      expected an object, not "bert"\n'
+        '      for example {"name": "bert"}\n'
+        "  sampler.name\n"
+        "      missing: which sampler is it?\n"
+        "      available: anneal, explicit, proportional, round_robin, sqrt, temperature\n"
+        "  trackers\n"
+        '      expected a list of objects, not {"name": "jsonl"}\n'
+        "  tasks\n"
+        "      missing: a recipe names at least one task\n"
+        '      for example "tasks": [{"name": "cola"}]'
+    )
+    assert report({"tasks": []}) == (
+        "recipes/x.json: 1 problem\n  tasks\n      empty: a recipe names at least one task"
+    )
+
+
+def test_what_does_not_fit_the_encoder(report):
+    values = {
+        "encoder": {"name": "bert", "max_position_embeddings": 64},
+        "tasks": [{"name": "cola"}, {"name": "rte", "max_length": 65}],
+        "adapters": [
+            {"name": "pals", "bottleneck_size": 204, "num_heads": 5},
+            {"name": "pals", "id": "high", "layers": [1, 2]},
+            {"name": "pals", "id": "twice", "layers": [1, 1]},
+        ],
+    }
+    assert report(values) == (
+        "recipes/x.json: 5 problems\n"
+        "  tasks[1].max_length\n"
+        "      rows of 65 tokens, but the encoder has 64 positions\n"
+        "      at most 64\n"
+        "  adapters[0].num_heads\n"
+        "      5 heads do not divide bottleneck_size 204\n"
+        "      accepted: 1, 2, 3, 4, 6, 12, 17, 34, 51, 68, 102, 204\n"
+        "      or a bottleneck_size of 200 or 205\n"
+        "  adapters[1].layers\n"
+        "      the encoder has 2 layers, counted from 0, not 2\n"
+        "  adapters[2].layers\n"
+        "      named twice: 1\n"
+        "  data.max_length\n"
+        "      rows of 128 tokens, but the encoder has 64 positions\n"
+        "      at most 64"
+    )
+
+
+def test_heads_must_divide_the_width(report):
+    text = report(
+        {"encoder": {"name": "bert", "num_attention_heads": 3}, "tasks": [{"name": "rte"}]}
+    )
+    assert text.startswith(
+        "recipes/x.json: 1 problem\n"
+        "  encoder.num_attention_heads\n"
+        "      3 heads do not divide hidden_size 128\n"
+    )
+
+
+def test_accumulation_divides_every_batch(report):
+    values = {
+        "tasks": [{"name": "cola", "batch_size": 10}],
+        "training": {"gradient_accumulation_steps": 3},
+    }
+    assert report(values) == (
+        "recipes/x.json: 2 problems\n"
+        "  tasks[0].batch_size\n"
+        "      training.gradient_accumulation_steps 3 does not divide it\n"
+        "      use a multiple of 3\n"
+        "  training.gradient_accumulation_steps\n"
+        "      3 does not divide global_batch_size 32\n"
+        "      accepted: 1, 2, 4, 8, 16, 32"
+    )
+
+
+def test_heads_suit_their_tasks(report):
+    assert report({"tasks": [{"name": "cola", "head": {"name": "regression"}}]}) == (
+        "recipes/x.json: 1 problem\n"
+        "  tasks[0].head.name\n"
+        '      head "regression" reads labels (value), task "cola" has labels (class)\n'
+        "      heads that suit it: classification"
+    )
+
+
+def test_borrowing_tasks(report):
+    values = {
+        "tasks": [
+            {"name": "mnli"},
+            {"name": "ax", "uses": "mnil"},
+            {"name": "ax", "id": "ax2"},
+            {"name": "stsb", "uses": "mnli"},
+            {"name": "ax", "id": "ax3", "uses": "mnli", "loss_weight": 2.0, "head": {"name": "x"}},
+        ],
+        "adapters": [{"name": "pals", "tasks": ["ax3", "mnlli", "mnli", "mnli"]}],
+    }
+    assert report(values) == (
+        "recipes/x.json: 8 problems\n"
+        "  tasks[1].uses\n"
+        '      no task "mnil" trains, did you mean "mnli"?\n'
+        '      tasks that train: "mnli", "ax2"\n'
+        "  tasks[2]\n"
+        '      task "ax" has no train split; "uses" names the task that answers it\n'
+        '      for example "uses": "mnli"\n'
+        "  tasks[3].uses\n"
+        '      "mnli" answers labels (class), "stsb" needs labels (value)\n'
+        "  tasks[4].loss_weight\n"
+        '      "ax3" uses "mnli" and trains nothing\n'
+        "      leave it out\n"
+        "  tasks[4].head\n"
+        '      "ax3" uses the head of "mnli"\n'
+        "      leave it out\n"
+        "  adapters[0].tasks[0]\n"
+        '      "ax3" borrows the adapters of "mnli"\n'
+        "      leave it out\n"
+        "  adapters[0].tasks[1]\n"
+        '      no task "mnlli", did you mean "mnli"?\n'
+        '      tasks: "mnli", "ax2"\n'
+        "  adapters[0].tasks[3]\n"
+        '      "mnli" is named twice\n'
+        "      leave one of the two"
+    )
+
+
+def test_ids_are_unique_and_sizes_name_tasks(report):
+    values = {
+        "tasks": [{"name": "cola"}, {"name": "cola"}, {"name": "rte", "id": "cola"}],
+        "sampler": {"name": "sqrt", "sizes": {"cols": 3}},
+        "trackers": [{"name": "jsonl"}, {"name": "bertmod/jsonl"}],
+    }
+    assert report(values) == (
+        "recipes/x.json: 4 problems\n"
+        "  tasks[1].name\n"
+        '      another task has the id "cola" already\n'
+        '      give each task an "id" of its own\n'
+        "  tasks[2].id\n"
+        '      another task has the id "cola" already\n'
+        '      give each task an "id" of its own\n'
+        "  sampler.sizes.cols\n"
+        '      no task "cols" trains, did you mean "cola"?\n'
+        '      tasks that train: "cola", "cola", "cola"\n'
+        "  trackers[1].name\n"
+        '      tracker "jsonl" is listed twice\n'
+        "      leave one of the two"
+    )
+
+
+def test_learning_rates_name_parts_and_cover_them(report):
+    values = {
+        "tasks": [{"name": "cola"}],
+        "optimizer": {
+            "name": "adamw",
+            "learning_rate": {"encoder": 1e-5, "encoder.layers.*": 1e-4, "encoder.layer.0.*": 1e-4},
+        },
+    }
+    assert report(values) == (
+        "recipes/x.json: 2 problems\n"
+        "  optimizer.learning_rate\n"
+        "      no learning rate for heads\n"
+        '      add "heads", or "*" for the rest\n'
+        '  optimizer.learning_rate["encoder.layers.*"]\n'
+        "      no parameter has a name that matches\n"
+        "      names look like heads.cola.classifier.bias"
+    )
+    values["optimizer"]["learning_rate"] = {"encodr": 1e-5}
+    assert report(values) == (
+        "recipes/x.json: 1 problem\n"
+        "  optimizer.learning_rate.encodr\n"
+        '      no part of the model is called "encodr", did you mean "encoder"?\n'
+        "      parts: encoder, adapters, heads; or a pattern of names"
+    )
+
+
+def test_null_paths_must_be_given(report):
+    values = {
+        "data": {"dir": None},
+        "checkpoint": {"name": "auto", "path": None},
+        "tasks": [{"name": "cola"}],
+    }
+    assert report(values) == (
+        "recipes/x.json: 2 problems\n"
+        "  data.dir\n"
+        "      null: the recipe does not say where the data is\n"
+        "      give --data FOLDER, or write the folder here\n"
+        "  checkpoint.path\n"
+        "      null: the recipe does not say where the checkpoint is\n"
+        "      give --checkpoint PATH, or write the path here"
+    )
+
+
+def test_problems_say_where_a_value_came_from(write, registry, report):
+    write({"tasks": [{"name": "cola"}], "seed": -1}, "recipes/base.json")
+    assert report({"extends": "base.json", "freeze": "all"}, "trainig.num_epochs=3") == (
+        "recipes/x.json: 3 problems\n"
+        "  freeze\n"
+        '      expected "none" or "encoder", not "all"\n'
+        "      What does not train.\n"
+        "  seed (recipes/base.json)\n"
+        "      expected an integer, at least 0, below 9223372036854775808, not -1\n"
+        "      Seed of every random choice, from 0 to 2**63 - 1.\n"
+        "  trainig (--set)\n"
+        '      unknown option, did you mean "training"?\n'
+        "      a recipe takes: schema_version, seed, data, init, freeze, training, evaluation, "
+        "saving, extends, checkpoint, encoder, tokenizer, tasks, adapters, sampler, optimizer, "
+        "schedule, trackers"
+    )
+
+
+def test_a_vocabulary_larger_than_the_embedding(report, write):
+    write("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n", "recipes/vocab.txt")
+    values = {
+        "encoder": {"name": "bert", "vocab_size": 4},
+        "tokenizer": {"name": "wordpiece", "vocab": "vocab.txt"},
+        "tasks": [{"name": "cola"}],
+    }
+    assert report(values) == (
+        "recipes/x.json: 1 problem\n"
+        "  tokenizer.vocab\n"
+        "      the vocabulary has 5 entries, the encoder 4 word embeddings\n"
+        "      use the vocabulary that belongs to the encoder, or leave encoder.vocab_size out"
+    )
+
+
+def test_a_missing_vocabulary(report):
+    values = {"tokenizer": {"name": "wordpiece", "vocab": "no.txt"}, "tasks": [{"name": "cola"}]}
+    path = Path.cwd() / "recipes/no.txt"
+    assert report(values) == (
+        "recipes/x.json: 1 problem\n"
+        "  tokenizer.vocab\n"
+        f"      {path}: the vocabulary cannot be read: No such file or directory\n"
+        "      it must be the model's vocab.txt"
+    )
