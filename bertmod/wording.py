@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 LONGEST_VALUE = 120
@@ -36,3 +36,22 @@ def article(noun: str) -> str:
 def counted(count: int, noun: str) -> str:
     """A count with its noun, which gets an ``s`` unless there is one."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
+    """Lines in which every column is as wide as its longest cell.
+
+    Args:
+        rows: Cells of text, as many in every row.
+        right: Columns set flush right, from 0.
+    """
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

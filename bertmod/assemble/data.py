@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -20,11 +20,10 @@ from bertmod.engine.evaluate import TaskSplit
 from bertmod.engine.seeding import generator
 from bertmod.engine.tasks import TrainingTask
 from bertmod.errors import DataError
+from bertmod.recipe.foundation import cached_sample
 from bertmod.recipe.resolved import ResolvedRecipe, ResolvedTask
+from bertmod.recipe.schema import SAMPLE
 from bertmod.registry import Registry
-from bertmod.sample import sample_folder
-
-SAMPLE = "sample"
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,23 @@ class PreparedTask:
         task: The task.
         info: Label names or value range; those of the lender where it borrows.
         data: Its data folder.
-        tokenizer: The run's tokenizer.
+        context: What the task was built with.
         seed: The run's seed.
-        strict_data: Whether malformed rows are errors.
     """
 
     slot: ResolvedTask
     task: Task
     info: TaskInfo
     data: Path
-    tokenizer: Tokenizer
+    context: TaskContext
     seed: int
-    strict_data: bool
+
+    def with_max_length(self, max_length: int) -> PreparedTask:
+        """The same task with rows of another length."""
+        context = replace(self.context, max_length=max_length)
+        task = cast(Task, self.slot.spec.build(self.slot.config, context))
+        task.setup(self.data)
+        return replace(self, task=task, context=context)
 
     def splits(self, role: str) -> tuple[str, ...]:
         """Names of the splits of a role, in the task's order."""
@@ -71,14 +75,14 @@ class PreparedTask:
         if not self.task.cacheable:
             return make()
         key = {
-            "tokenizer": self.tokenizer.fingerprint,
+            "tokenizer": self.context.tokenizer.fingerprint,
             "task": json.dumps(self.slot.config.model_dump(mode="json"), sort_keys=True),
             "name": self.slot.full_name,
             "version": self.slot.version,
             "split": split,
             "labels": json.dumps(self.info.labels),
-            "max_length": str(self.slot.max_length),
-            "strict_data": str(self.strict_data),
+            "max_length": str(self.context.max_length),
+            "strict_data": str(self.context.strict_data),
         }
         files = self.task.files(self.data, split)
         return cached_features(features_cache(), files=files, key=key, make=make)
@@ -118,13 +122,21 @@ def data_folder(recipe: ResolvedRecipe) -> Path:
     Raises:
         DataError: If the folder is missing.
     """
-    if recipe.data.dir == SAMPLE or recipe.data.dir is None:
-        return sample_folder(cache_folder())
-    folder = Path(recipe.data.dir)
+    return named_data_folder(recipe.data.dir or SAMPLE)
+
+
+def named_data_folder(name: str) -> Path:
+    """The folder that ``--data`` or ``data.dir`` names; ``sample`` is the built-in sample's.
+
+    Raises:
+        DataError: If the folder is missing.
+    """
+    if name == SAMPLE:
+        return cached_sample()
+    folder = Path(name)
     if not folder.is_dir():
-        near = (
-            f"\n  {folder.parent} has: {_listing(folder.parent)}" if folder.parent.is_dir() else ""
-        )
+        above = folder.parent
+        near = f"\n  {above} has: {_listing(above)}" if above.is_dir() else ""
         raise DataError(f"{folder}: no such data folder{near}\n  name another with --data DIR")
     return folder
 
@@ -164,9 +176,7 @@ def prepare_tasks(
             info = own if slot.trains else prepared[slot.lender].info
         else:
             info = infos[slot.lender]
-        prepared[slot.id] = PreparedTask(
-            slot, task, info, folder, tokenizer, recipe.seed, strict_data
-        )
+        prepared[slot.id] = PreparedTask(slot, task, info, folder, context, recipe.seed)
     return {slot.id: prepared[slot.id] for slot in recipe.tasks}
 
 

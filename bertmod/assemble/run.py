@@ -27,7 +27,7 @@ from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.summary import TaskResult, render_results
 from bertmod.engine.tasks import TrainingTask
 from bertmod.engine.trainer import Trainer
-from bertmod.errors import RunFolderError
+from bertmod.errors import DataError, RunFolderError, TrainingError
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.registry import Registry
@@ -191,7 +191,12 @@ def train(
         if preface:
             LOG.info("%s", preface)
         results = trainer.fit(resume=resume)
-        _write_predictions(assembled, folder)
+        try:
+            _write_predictions(assembled, folder)
+        except (OSError, DataError) as error:
+            raise TrainingError(
+                f"{error}\n  the run is complete but for its predictions"
+            ) from error
         LOG.info("%s", render_results(results))
     return results
 

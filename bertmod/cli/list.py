@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from bertmod.cli.invocation import invocation
-from bertmod.cli.table import table
 from bertmod.registry import KINDS, Entry
+from bertmod.wording import table
 
 
 def list_components(

@@ -13,8 +13,11 @@ BERTMOD_CONTRACT = 1
 def bertmod_commands() -> Iterator[CommandSpec]:
     """Commands, in the order of their use; their modules are imported here, torch nowhere."""
     from bertmod.cli.check import check
+    from bertmod.cli.evaluate import evaluate
     from bertmod.cli.list import list_components
+    from bertmod.cli.plan import plan
     from bertmod.cli.plugins import plugins
+    from bertmod.cli.predict import predict
     from bertmod.cli.run import run
     from bertmod.cli.schema import schema
     from bertmod.cli.show import show
@@ -22,6 +25,15 @@ def bertmod_commands() -> Iterator[CommandSpec]:
     yield CommandSpec(name="run", function=run, summary="Train what a recipe describes.")
     yield CommandSpec(
         name="check", function=check, summary="Find every problem of a recipe, without running it."
+    )
+    yield CommandSpec(
+        name="plan", function=plan, summary="Show what a run would do, and what it would cost."
+    )
+    yield CommandSpec(
+        name="predict", function=predict, summary="Answer a table of texts with a trained run."
+    )
+    yield CommandSpec(
+        name="evaluate", function=evaluate, summary="Score a trained run on its dev splits."
     )
     yield CommandSpec(
         name="list", function=list_components, summary="List the components that are installed."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bertmod.cli.invocation import invocation
-from bertmod.cli.table import table
+from bertmod.wording import table
 
 
 def plugins() -> None:

@@ -8,13 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from bertmod.cli.invocation import invocation
-from bertmod.cli.table import table
 from bertmod.recipe.accepted import accepted
 from bertmod.recipe.schema import slot_model
 from bertmod.recipe.validate import json_schema
 from bertmod.registry import Entry
 from bertmod.specs import EncoderSpec, Spec
-from bertmod.wording import counted, shown
+from bertmod.wording import counted, shown, table
 
 
 def show(

@@ -57,6 +57,17 @@ def write_predictions(path: Path, predictions: Sequence[Row]) -> Path:
     return path
 
 
+def check_predictions_path(path: Path) -> None:
+    """Refuse a file that predictions cannot be written to, before they are made.
+
+    Raises:
+        DataError: If its name ends in something unknown or its folder is missing.
+    """
+    _choose(path, _WRITERS, "output")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: there is no folder {path.parent}")
+
+
 def submission_lines(predictions: Iterable[Row]) -> list[str]:
     """Lines of a table ``index<TAB>prediction``, header first.
 

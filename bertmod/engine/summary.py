@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bertmod.wording import table
+
 
 @dataclass(frozen=True)
 class TaskResult:
@@ -51,14 +53,13 @@ def render_results(results: Sequence[TaskResult], *, title: str = "") -> str:
 
     Args:
         results: One entry per task.
-        title: A line above the table.
+        title: Lines above the table.
     """
     rows = [HEADINGS, *(_cells(result) for result in results)]
     if len(results) > 1:
         rows.append(_mean(results))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    lines = [_line(row, widths) for row in rows]
-    lines.insert(1, "-" * len(lines[0]))
+    lines = table(rows, right=range(2, len(HEADINGS)))
+    lines.insert(1, "-" * max(len(line) for line in lines))
     return "\n".join([title, *lines] if title else lines)
 
 
@@ -81,16 +82,8 @@ def _mean(results: Sequence[TaskResult]) -> tuple[str, ...]:
     bests = [result.best for result in results if result.best is not None]
     last = _score(sum(finals) / len(finals)) if finals else ""
     best = _score(sum(bests) / len(bests)) if bests else ""
-    return (f"mean of {len(results)}", "", last, best, "", "", "", "", "")
+    return (f"plain mean of {len(results)}", "", last, best, "", "", "", "", "")
 
 
 def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [
-        cell.ljust(width) if i < 2 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()

@@ -114,7 +114,7 @@ class Trainer:
         self.settings = replace(settings, precision=precision, device=str(self.device))
         self.model = model.to(self.device)
         self._tasks = {task.id: task for task in tasks}
-        self._sampler, self._folder = sampler, folder
+        self.sampler, self._folder = sampler, folder
         self._trackers, self._quiet = Trackers(trackers), quiet
         self._users = self._parameter_users()
         self._groups = build_groups(model, self._users, self.settings)
@@ -143,6 +143,11 @@ class Trainer:
     def step(self) -> int:
         """Optimizer steps finished."""
         return self._counters.step
+
+    @property
+    def task_ids(self) -> tuple[str, ...]:
+        """Ids of the tasks, in the order of the sampler's probabilities."""
+        return tuple(self._tasks)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -238,8 +243,8 @@ class Trainer:
             self._keeper.finished(self.step, self._main_scores())
 
     def _draw_task(self) -> str:
-        ids = tuple(self._tasks)
-        probabilities = self._sampler.probabilities(
+        ids = self.task_ids
+        probabilities = self.sampler.probabilities(
             self.step, self._epoch, self.settings.num_epochs, frozenset(ids)
         )
         draw = generator(self.settings.seed, "task", self.step)
@@ -282,7 +287,7 @@ class Trainer:
         scores = self.evaluate()
         main = main_scores(list(self._tasks.values()), scores)
         self._counters.record(list(self._tasks.values()), scores, main)
-        self._sampler.observe(self.step, main)
+        self.sampler.observe(self.step, main)
         if self._keeper is not None and main:
             self._keeper.evaluated(self.step, main)
         self._trackers.evaluated(self.step, scores)
@@ -296,7 +301,7 @@ class Trainer:
         """Everything with a state beside model and optimizer."""
         parts: dict[str, Stateful] = {
             "counters": self._counters,
-            "sampler": self._sampler,
+            "sampler": self.sampler,
             "clocks": self._idle,
             "heads": HeadInfos(self.model),
         }

@@ -207,7 +207,7 @@ class SentenceTask:
                 file cannot be written.
         """
         self._check_complete(split, examples, predictions)
-        name = self._facts.submissions.get(split, f"{self._facts.name}.{split}.tsv")
+        name = self._facts.submissions.get(split, f"{self._context.id}.{split}.tsv")
         text = "".join(f"{line}\n" for line in submission_lines(predictions))
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,40 @@
+"""The arguments that commands on a trained run share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+SourceOption = Annotated[
+    Literal["mean", "best", "final"],
+    typer.Option(
+        "--from",
+        help="Which state: the best mean over tasks, each task's own best, or the last step.",
+    ),
+]
+TaskOption = Annotated[
+    list[str] | None,
+    typer.Option("--task", metavar="ID", help="Task of the run, or all; repeatable."),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+]
+
+
+@contextmanager
+def progress(total: int, what: str) -> Iterator[Any]:
+    """A bar on standard error while rows are answered; nothing where it is no terminal.
+
+    Args:
+        total: Rows in all.
+        what: What the bar is called.
+    """
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit="row", disable=None, leave=False) as bar:
+        yield bar.update

@@ -1,0 +1,112 @@
+"""Where a run folder keeps its trained states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bertmod.data.durable import existing_folder
+from bertmod.errors import DataError, RunFolderError
+from bertmod.model.record import TASK_FILE, TaskRecord, read_encoder_record, read_task_record
+
+Source = Literal["mean", "best", "final"]
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """An encoder and tasks that were trained with it.
+
+    Attributes:
+        encoder: Folder of the encoder.
+        tasks: Task id to its folder.
+        records: Task id to what its folder says.
+    """
+
+    encoder: Path
+    tasks: Mapping[str, Path]
+    records: Mapping[str, TaskRecord]
+
+
+def saved_states(run: Path, source: Source) -> list[SavedState]:
+    """The states of a run: one for ``mean`` and ``final``, one per encoder for ``best``.
+
+    Args:
+        run: The run folder.
+        source: ``mean``: the best mean over tasks; ``final``: the last step; ``best``: each task
+            at its own best step.
+
+    Raises:
+        RunFolderError: If the folder is not a run's, or the run has no such state yet.
+        CheckpointError: If a file is damaged, or a task belongs to another encoder.
+    """
+    if not (run / "recipe.json").is_file():
+        raise RunFolderError(f"{run}: not a run folder (it has no recipe.json)")
+    if source == "best":
+        return _by_encoder(run / "best")
+    folder = existing_folder(run / "final" if source == "final" else run / "best" / "mean")
+    if folder is None:
+        raise RunFolderError(_nothing_yet(run, source))
+    return [_state(folder / "encoder", _task_folders(folder))]
+
+
+def choose_tasks(known: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """The tasks that ``--task`` names, in the run's order.
+
+    Args:
+        known: Tasks of the run.
+        asked: Ids, or ``all``; nothing means all.
+
+    Raises:
+        DataError: If the run has no such task.
+    """
+    if not asked or "all" in asked:
+        return tuple(known)
+    for task in asked:
+        if task not in known:
+            raise DataError(f'no task "{task}" in this run\n  it has: {", ".join(known)}')
+    return tuple(task for task in known if task in asked)
+
+
+def _by_encoder(best: Path) -> list[SavedState]:
+    folders = _task_folders(best / "tasks")
+    if not folders:
+        raise RunFolderError(_nothing_yet(best.parent, "best"))
+    groups: dict[str, dict[str, Path]] = {}
+    for task, folder in folders.items():
+        groups.setdefault(read_task_record(folder).encoder_hash, {})[task] = folder
+    return [_state(best / "encoders" / name, tasks) for name, tasks in groups.items()]
+
+
+def _state(encoder: Path, tasks: Mapping[str, Path]) -> SavedState:
+    records = {task: read_task_record(folder) for task, folder in tasks.items()}
+    found = read_encoder_record(existing_folder(encoder) or encoder)["encoder_hash"]
+    for task, record in records.items():
+        if record.encoder_hash != found:
+            raise RunFolderError(
+                f"{tasks[task]}: trained with another encoder than {encoder}\n"
+                "  the run was perhaps still writing: try again, or use --from final"
+            )
+    return SavedState(existing_folder(encoder) or encoder, tasks, records)
+
+
+def _task_folders(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    found = sorted(path.parent for path in folder.glob(f"*/{TASK_FILE}"))
+    return {path.name: path for path in found if not path.name.startswith(".")}
+
+
+def _nothing_yet(run: Path, source: str) -> str:
+    there = [
+        name
+        for name, path in (
+            ("mean", run / "best" / "mean"),
+            ("best", run / "best" / "tasks"),
+            ("final", run / "final"),
+        )
+        if path.is_dir()
+    ]
+    remedy = f"use --from {there[0]}" if there else "let the run go on until its first evaluation"
+    return f"{run}: no trained state of the kind {source} yet\n  {remedy}"

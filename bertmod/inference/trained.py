@@ -1,0 +1,263 @@
+"""A trained run, ready to answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from torch.nn import Module
+
+from bertmod.assemble.components import (
+    adapter_names,
+    build_model,
+    build_tokenizer,
+    head_names,
+)
+from bertmod.assemble.data import PreparedTask, main_metric, prepare_tasks
+from bertmod.assemble.run import settle
+from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor
+from bertmod.contracts.head import TaskInfo
+from bertmod.contracts.task import Example, Prediction
+from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode, outputs_by_example
+from bertmod.errors import DataError
+from bertmod.inference.states import SavedState, Source, saved_states
+from bertmod.model.folder import read_task
+from bertmod.model.loading import OWN_FORMAT, Component, load_tensors
+from bertmod.model.multitask import MultiTaskModel
+from bertmod.recipe.load import load_recipe, raw_recipe
+from bertmod.recipe.resolve import resolve
+from bertmod.recipe.resolved import ResolvedRecipe
+from bertmod.registry import Registry, load_registry
+
+Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    model: MultiTaskModel
+    prepared: Mapping[str, PreparedTask]
+    settings: EvaluationSettings
+
+
+class TrainedRun:
+    """The tasks of a run folder and the states they are answered with.
+
+    One encoder is in memory at a time.
+
+    Args:
+        recipe: The run's recipe.
+        registry: What is installed.
+        states: Its saved states.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        strict_data: Whether a malformed dev row is an error.
+    """
+
+    def __init__(
+        self,
+        recipe: Mapping[str, Any],
+        registry: Registry,
+        states: Sequence[SavedState],
+        *,
+        device: str = "auto",
+        strict_data: bool = False,
+    ) -> None:
+        self._values, self._registry, self._states = recipe, registry, states
+        self._device, self._strict_data = device, strict_data
+        self._loaded: _Loaded | None = None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Ids of the tasks that it can answer, those that borrow a head included."""
+        return tuple(
+            _id(slot)
+            for slot in self._values["tasks"]
+            if any((slot["uses"] or _id(slot)) in state.tasks for state in self._states)
+        )
+
+    def task(self, task: str) -> PreparedTask:
+        """A task with its label names.
+
+        Raises:
+            DataError: If the run has no such task.
+        """
+        return self._load(task).prepared[task]
+
+    def predict(
+        self, task: str, examples: Sequence[Example], *, advance: Advance | None = None
+    ) -> list[Prediction]:
+        """One prediction per example, in order.
+
+        Args:
+            task: Id of the task.
+            examples: Its examples; ``task(id).task.example(fields)`` makes one from named texts.
+            advance: Called with the number of features answered after each batch.
+
+        Raises:
+            DataError: If the run has no such task.
+        """
+        loaded = self._load(task)
+        entry = loaded.prepared[task]
+        table = entry.make_features(examples)
+        decoded = decode(loaded.model, task, table, settings=loaded.settings, advance=advance)
+        outputs = outputs_by_example(len(examples), table, decoded)
+        return entry.task.predict(examples, outputs, entry.info)
+
+    def evaluate(self, task: str, data: Path | None = None) -> dict[str, float]:
+        """Every metric of every dev split of a task, by ``split/metric``, main one first.
+
+        Args:
+            task: Id of the task.
+            data: Data folder; None: the one that the run was trained on.
+
+        Raises:
+            DataError: If the data is missing, malformed, or has other labels than the head.
+        """
+        loaded = self._load(task)
+        entry = loaded.prepared[task]
+        folder = data if data is not None else entry.data
+        found = entry.task.setup(folder)
+        if found.labels != entry.info.labels:
+            raise DataError(
+                f"task {task}: the data's labels are {_names(found)}, the head's "
+                f"{_names(entry.info)}"
+            )
+        scores: dict[str, float] = {}
+        for name in entry.splits("dev"):
+            read = entry.task.read(name)
+            examples = read if isinstance(read, Sequence) else list(read)
+            features = entry.make_features(examples)
+            split = TaskSplit(entry.task, name, examples, features, {})
+            decoded = decode(loaded.model, task, features, settings=loaded.settings)
+            for metric, value in split.score(decoded, entry.info).items():
+                scores[f"{name}/{metric}"] = float(value)
+        return scores
+
+    def main_metric(self, task: str) -> str:
+        """``split/metric`` that the task is judged by."""
+        return main_metric(self.task(task).slot)
+
+    def _load(self, task: str) -> _Loaded:
+        """The state that answers a task; the one in memory before is given up first."""
+        if self._loaded is None or task not in self._loaded.prepared:
+            state = next((s for s in self._states if task in self._answered_by(s)), None)
+            if state is None:
+                raise DataError(f'no task "{task}" in this run\n  it has: {", ".join(self.tasks)}')
+            self._loaded = None
+            self._loaded = self._build(state)
+        return self._loaded
+
+    def _answered_by(self, state: SavedState) -> tuple[str, ...]:
+        slots = self._values["tasks"]
+        return tuple(_id(slot) for slot in slots if (slot["uses"] or _id(slot)) in state.tasks)
+
+    def _build(self, state: SavedState) -> _Loaded:
+        recipe = settle(self._recipe_of(state))
+        infos = {task: record.info for task, record in state.records.items()}
+        model, _ = build_model(recipe, infos)
+        for task, folder in state.tasks.items():
+            _load_task(recipe, model, task, folder)
+        model.to(recipe.training.device).eval()
+        prepared = prepare_tasks(
+            recipe,
+            self._registry,
+            build_tokenizer(recipe),
+            strict_data=self._strict_data,
+            infos=infos,
+        )
+        training = recipe.training
+        settings = EvaluationSettings(
+            recipe.evaluation.batch_size, training.precision, training.layout
+        )
+        return _Loaded(model, prepared, settings)
+
+    def _recipe_of(self, state: SavedState) -> ResolvedRecipe:
+        """The run's recipe for the tasks of one state, starting from its saved encoder."""
+        answered = set(self._answered_by(state))
+        values = dict(self._values)
+        values["tasks"] = [slot for slot in values["tasks"] if _id(slot) in answered]
+        values["adapters"] = [
+            {**slot, "tasks": [task for task in slot["tasks"] if task in answered]}
+            if isinstance(slot["tasks"], list)
+            else slot
+            for slot in values["adapters"]
+        ]
+        values["adapters"] = [slot for slot in values["adapters"] if slot["tasks"]]
+        values["sampler"] = {"name": "bertmod/proportional"}
+        values["checkpoint"] = {"name": "bertmod/bertmod", "path": str(state.encoder.absolute())}
+        values["tokenizer"] = {**values["tokenizer"], "vocab": None}
+        values["training"] = {**values["training"], "device": self._device}
+        return resolve(raw_recipe(values, title=str(state.encoder)), self._registry)
+
+
+def load_run(
+    run: Path | str,
+    *,
+    source: Source = "mean",
+    registry: Registry | None = None,
+    device: str = "auto",
+    strict_data: bool = False,
+) -> TrainedRun:
+    """A run folder as something that predicts.
+
+    Args:
+        run: The run folder.
+        source: ``mean``: the state of the best mean; ``best``: each task's own best state;
+            ``final``: the last one.
+        registry: What is installed; None looks.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        strict_data: Whether a malformed dev row is an error.
+
+    Raises:
+        RunFolderError: If it is no run folder, or the run has no such state yet.
+        CheckpointError: If the state is damaged.
+    """
+    folder = Path(run)
+    states = saved_states(folder, source)
+    values = load_recipe(str(folder / "recipe.json")).values
+    return TrainedRun(
+        values, registry or load_registry(), states, device=device, strict_data=strict_data
+    )
+
+
+def _load_task(recipe: ResolvedRecipe, model: MultiTaskModel, task: str, folder: Path) -> None:
+    """Put a task's saved adapters and head into a model."""
+    _, tensors = read_task(folder)
+    stored = {
+        name: StoredTensor(name, tuple(tensor.shape), tensor.clone)
+        for name, tensor in tensors.items()
+    }
+    slot = next(each for each in recipe.tasks if each.id == task)
+    head, modules = cast(Module, model.head(task)), model.task_adapters(task)
+    components = [
+        Component(
+            f"heads.{task}",
+            head_names(recipe, slot, head),
+            head,
+            stored_prefix="head",
+            required=True,
+        )
+    ]
+    for adapter in recipe.adapters:
+        if task in adapter.tasks:
+            module = cast(Module, modules[adapter.id])
+            components.append(
+                Component(
+                    f"adapters.{task}.{adapter.id}",
+                    adapter_names(recipe, adapter, module),
+                    module,
+                    stored_prefix=f"adapters.{adapter.id}",
+                    required=True,
+                )
+            )
+    load_tensors(stored, CheckpointDescription(OWN_FORMAT), components, source=str(folder))
+
+
+def _id(slot: Mapping[str, Any]) -> str:
+    return str(slot["id"])
+
+
+def _names(info: TaskInfo) -> str:
+    return json.dumps(info.labels)

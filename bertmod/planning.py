@@ -1,0 +1,235 @@
+"""What a run would do: parameters, steps, truncation, memory and time, before it is started."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertmod.assemble.run import Assembled
+from bertmod.contracts.sampler import Sampler
+from bertmod.data.collate import collate
+from bertmod.engine.precision import autocast
+from bertmod.engine.tasks import TrainingTask
+from bertmod.engine.trainer import Trainer
+from bertmod.wording import table
+
+UNTRUNCATED = 1 << 20
+"""A length that no row reaches, tokens."""
+
+TIMED_STEPS, WARM_UP_STEPS = 12, 3
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What a run would do with one task.
+
+    Attributes:
+        task: Id of the task.
+        features: Training features.
+        own_parameters: Parameters of its adapters and head.
+        updates: Expected optimizer steps on it.
+        truncated: Training rows that ``max_length`` cuts.
+        max_length: Longest row, tokens.
+    """
+
+    task: str
+    features: int
+    own_parameters: int
+    updates: float
+    truncated: int
+    max_length: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        tasks: Every task that trains.
+        encoder_parameters: Parameters of the encoder.
+        adapter_parameters: Parameters of all adapters.
+        total_steps: Length of the run in optimizer steps.
+        steps_per_epoch: Optimizer steps in an epoch.
+        precision: ``fp32`` or ``bf16``.
+        device: Device.
+        seconds_per_step: Median of a few measured steps.
+        weight_bytes: Parameters, fp32.
+        gradient_bytes: Gradients of the largest step, fp32.
+        optimizer_bytes: Optimizer state of every trainable parameter.
+        activation_bytes: What the backward pass of the longest micro-batch keeps, measured.
+    """
+
+    tasks: tuple[TaskPlan, ...]
+    encoder_parameters: int
+    adapter_parameters: int
+    total_steps: int
+    steps_per_epoch: int
+    precision: str
+    device: str
+    seconds_per_step: float
+    weight_bytes: int
+    gradient_bytes: int
+    optimizer_bytes: int
+    activation_bytes: int
+
+    @property
+    def multiple(self) -> float:
+        """Encoder and adapters as a multiple of the encoder."""
+        return (self.encoder_parameters + self.adapter_parameters) / self.encoder_parameters
+
+    @property
+    def memory_bytes(self) -> int:
+        """Estimated memory of a step, without the libraries themselves."""
+        parts = (self.weight_bytes, self.gradient_bytes, self.optimizer_bytes)
+        return sum(parts) + self.activation_bytes
+
+
+def make_plan(assembled: Assembled) -> Plan:
+    """Plan a run; a few steps are made on the assembled model, which is then used up.
+
+    Args:
+        assembled: Everything that the recipe describes.
+    """
+    recipe, model = assembled.recipe, assembled.model
+    trainer = assembled.trainer(quiet=True)
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    used = [model.active(task.id) & trainable for task in assembled.tasks]
+    updates = expected_updates(trainer)
+    activation = max(activation_bytes(assembled, task) for task in assembled.tasks)
+    state = recipe.optimizer.spec.state_per_parameter
+    return Plan(
+        tasks=tuple(_task_plan(assembled, task, sizes, updates) for task in assembled.tasks),
+        encoder_parameters=_total(sizes, "encoder."),
+        adapter_parameters=_total(sizes, "adapters."),
+        total_steps=trainer.total_steps,
+        steps_per_epoch=trainer.steps_per_epoch,
+        precision=recipe.training.precision,
+        device=recipe.training.device,
+        seconds_per_step=seconds_per_step(trainer),
+        weight_bytes=4 * sum(sizes.values()),
+        gradient_bytes=4 * max(sum(sizes[name] for name in names) for names in used),
+        optimizer_bytes=state * sum(sizes[name] for name in frozenset[str]().union(*used)),
+        activation_bytes=activation,
+    )
+
+
+def expected_updates(trainer: Trainer) -> dict[str, float]:
+    """Expected optimizer steps per task: the sampler's probabilities summed over the run."""
+    sampler: Sampler = trainer.sampler
+    tasks = trainer.task_ids
+    total = np.zeros(len(tasks))
+    for step in range(trainer.total_steps):
+        epoch = step // trainer.steps_per_epoch
+        total += sampler.probabilities(step, epoch, trainer.settings.num_epochs, frozenset(tasks))
+    return dict(zip(tasks, total.tolist(), strict=True))
+
+
+def seconds_per_step(trainer: Trainer) -> float:
+    """Median time of a few optimizer steps of the run, seconds."""
+    times = []
+    for _ in range(WARM_UP_STEPS + TIMED_STEPS):
+        began = time.perf_counter()
+        trainer.train_step()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[WARM_UP_STEPS:])
+
+
+def activation_bytes(assembled: Assembled, task: TrainingTask) -> int:
+    """What autograd keeps for the backward pass of a task's longest micro-batch, bytes.
+
+    Parameters are not counted; a tensor kept twice counts once.
+    """
+    training, model = assembled.recipe.training, assembled.model
+    batch_size = task.batch_size or training.global_batch_size
+    micro = batch_size // training.gradient_accumulation_steps
+    longest = np.argsort(-task.train.lengths, kind="stable")[:micro]
+    device = next(model.parameters()).device
+    batch = collate(task.train.take(longest), layout=training.layout, device=device)
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    model.train()
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        autocast(training.precision, device),
+    ):
+        output = model(batch, task.id)
+    del output
+    return sum(kept.values())
+
+
+def truncated_rows(assembled: Assembled, task: str) -> int:
+    """How many of a task's training rows ``max_length`` cuts."""
+    prepared = assembled.prepared[task]
+    whole = prepared.with_max_length(UNTRUNCATED)
+    lengths = [whole.features(split).row_lengths for split in whole.splits("train")]
+    return int(sum((length > prepared.slot.max_length).sum() for length in lengths))
+
+
+def _task_plan(
+    assembled: Assembled,
+    task: TrainingTask,
+    sizes: Mapping[str, int],
+    updates: Mapping[str, float],
+) -> TaskPlan:
+    own = _total(sizes, f"adapters.{task.id}.") + _total(sizes, f"heads.{task.id}.")
+    return TaskPlan(
+        task=task.id,
+        features=len(task.train),
+        own_parameters=own,
+        updates=updates[task.id],
+        truncated=truncated_rows(assembled, task.id),
+        max_length=assembled.prepared[task.id].slot.max_length,
+    )
+
+
+def _total(sizes: Mapping[str, int], prefix: str) -> int:
+    return sum(size for name, size in sizes.items() if name.startswith(prefix))
+
+
+def render_plan(plan: Plan) -> str:
+    """A plan as text: totals, a line per task, memory and time."""
+    rows = [("task", "rows", "own param.", "expected updates", "rows cut", "max. length")]
+    for task in plan.tasks:
+        share = task.truncated / task.features
+        rows.append(
+            (
+                task.task,
+                f"{task.features:,}",
+                f"{task.own_parameters:,}",
+                f"{task.updates:,.0f}",
+                f"{task.truncated:,} ({share:.1%})",
+                f"{task.max_length}",
+            )
+        )
+    hours = plan.seconds_per_step * plan.total_steps / 3600
+    lines = [
+        f"encoder {plan.encoder_parameters:,} parameters, adapters {plan.adapter_parameters:,}: "
+        f"{plan.multiple:.4f} times the encoder",
+        f"{plan.total_steps:,} steps, {plan.steps_per_epoch:,} an epoch, "
+        f"{plan.precision} on {plan.device}",
+        *table(rows, right=range(1, 6)),
+        f"memory of a step, estimated: {_mib(plan.memory_bytes)} "
+        f"(weights {_mib(plan.weight_bytes)}, gradients {_mib(plan.gradient_bytes)}, "
+        f"optimizer {_mib(plan.optimizer_bytes)}, activations {_mib(plan.activation_bytes)})",
+        f"time, measured over {TIMED_STEPS} steps: {plan.seconds_per_step:.3f} s a step, "
+        f"{hours:.2f} hours of training in all",
+    ]
+    return "\n".join(lines)
+
+
+def _mib(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"
