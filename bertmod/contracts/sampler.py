@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +24,14 @@ class SamplerContext:
 
     tasks: tuple[str, ...]
     sizes: np.ndarray
+
+    @classmethod
+    def of(cls, features: Mapping[str, Sized]) -> SamplerContext:
+        """Tasks and sizes of training features by task."""
+        import numpy as np
+
+        sizes = [float(len(table)) for table in features.values()]
+        return cls(tuple(features), np.array(sizes))
 
 
 class Sampler(Stateful, Protocol):

@@ -1,6 +1,6 @@
 """How the flat tokens of a batch lie in rows: packed one behind another, or padded.
 
-Shape letters: T tokens, R rows, L length of the longest row, N heads, D width of a head.
+Shape letters: T flat tokens, R rows, L length of the padded rows, N heads, D width of a head.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -26,21 +25,27 @@ class RowContext:
     """Row layout of a batch, and the operations that need it.
 
     Attributes:
-        lengths_R: Real tokens of each row, int64.
+        lengths_R: Real tokens of each row, int64; they lead their row.
+        first_token_of_row_R: Where each row begins among the flat tokens, int64.
         slot_of_token_T: Place of each flat token in the padded rows, ``row * max_length +
-            position``, int64; None where the flat tokens already are the padded rows.
+            position``, ascending, int64.
+        mask_RL: True for real tokens of the padded rows, bool.
         task_of_row_R: Index into the run's task list, int64.
         max_length: Length of the padded rows, tokens.
         spans: The batch by task.
-        full: Whether every row has ``max_length`` real tokens, so that no mask is needed.
+        dense: Whether the flat tokens are the padded rows.
+        full: Whether no row has padding, so that attention needs no mask.
         training: Whether dropout is on.
     """
 
     lengths_R: Tensor
-    slot_of_token_T: Tensor | None
+    first_token_of_row_R: Tensor
+    slot_of_token_T: Tensor
+    mask_RL: Tensor
     task_of_row_R: Tensor
     max_length: int
     spans: tuple[Span, ...]
+    dense: bool
     full: bool
     training: bool = False
 
@@ -52,6 +57,7 @@ class RowContext:
         layout: Layout = "packed",
         tasks: Sequence[int] | None = None,
         length: int | None = None,
+        token_multiple: int = 1,
         device: torch.device | str = "cpu",
         training: bool = False,
     ) -> RowContext:
@@ -59,9 +65,11 @@ class RowContext:
 
         Args:
             lengths: Real tokens of each row, (rows,), positive.
-            layout: ``packed``: only real tokens; ``padded``: rows of one length.
+            layout: ``packed``: only real tokens, but for ``token_multiple``; ``padded``: rows of
+                one length.
             tasks: Task index of each row, ascending; None means all 0.
             length: Length of the padded rows; None means the longest row's.
+            token_multiple: Round the number of packed tokens up to a multiple of this.
             device: Where the tensors go.
             training: Whether dropout is on.
 
@@ -77,18 +85,21 @@ class RowContext:
         if longest > max_length:
             raise ValueError(f"a row of {longest} tokens does not fit into {max_length}")
         task_of_row = np.zeros(len(lengths), np.int64) if tasks is None else np.asarray(tasks)
-        per_row = lengths if layout == "packed" else np.full_like(lengths, max_length)
-        full = bool((lengths == max_length).all())
-        slots = None
-        if layout == "packed" and not full:
-            slots = torch.from_numpy(_slots(lengths, max_length)).to(device)
+        stored = stored_lengths(lengths, layout, max_length, token_multiple=token_multiple)
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array.astype(np.int64, copy=False)).to(device)
+
         return cls(
-            lengths_R=torch.from_numpy(lengths).to(device),
-            slot_of_token_T=slots,
-            task_of_row_R=torch.from_numpy(task_of_row.astype(np.int64)).to(device),
+            lengths_R=tensor(lengths),
+            first_token_of_row_R=tensor(np.cumsum(stored) - stored),
+            slot_of_token_T=tensor(places(stored, np.arange(len(stored)) * max_length)),
+            mask_RL=torch.from_numpy(np.arange(max_length) < lengths[:, None]).to(device),
+            task_of_row_R=tensor(task_of_row),
             max_length=max_length,
-            spans=_spans(task_of_row, per_row),
-            full=full,
+            spans=_spans(task_of_row, stored),
+            dense=bool((stored == max_length).all()),
+            full=bool((lengths == max_length).all()),
             training=training,
         )
 
@@ -97,35 +108,15 @@ class RowContext:
         """Number of rows."""
         return self.lengths_R.shape[0]
 
-    @cached_property
+    @property
     def row_of_token_T(self) -> Tensor:
         """The row of each flat token, (tokens,), int64."""
-        return self._slots_T // self.max_length
+        return self.slot_of_token_T // self.max_length
 
-    @cached_property
+    @property
     def position_of_token_T(self) -> Tensor:
         """Position of each flat token in its row, (tokens,), int64."""
-        return self._slots_T % self.max_length
-
-    @cached_property
-    def first_token_of_row_R(self) -> Tensor:
-        """Where each row begins among the flat tokens, (rows,), int64."""
-        if self.slot_of_token_T is None:
-            rows = torch.arange(self.num_rows, device=self.lengths_R.device)
-            return rows * self.max_length
-        return self.lengths_R.cumsum(0) - self.lengths_R
-
-    @cached_property
-    def mask_RL(self) -> Tensor:
-        """True for real tokens of the padded rows, (rows, max_length), bool."""
-        positions = torch.arange(self.max_length, device=self.lengths_R.device)
-        return positions < self.lengths_R[:, None]
-
-    @cached_property
-    def _slots_T(self) -> Tensor:
-        if self.slot_of_token_T is not None:
-            return self.slot_of_token_T
-        return torch.arange(self.num_rows * self.max_length, device=self.lengths_R.device)
+        return self.slot_of_token_T % self.max_length
 
     def attention(self, q_TND: Tensor, k_TND: Tensor, v_TND: Tensor, *, dropout: float) -> Tensor:
         """Softmax attention within rows; see ``BatchContext.attention``."""
@@ -143,7 +134,7 @@ class RowContext:
     def pad(self, x_T: Tensor) -> tuple[Tensor, Tensor]:
         """Rows (rows, max_length, ...) with zeros behind each row's end, and their mask."""
         x_RL = self._rows(x_T)
-        if self.slot_of_token_T is None and not self.full:
+        if not self.full:
             mask = self.mask_RL.view(*self.mask_RL.shape, *(1,) * (x_RL.dim() - 2))
             x_RL = x_RL.masked_fill(~mask, 0)
         return x_RL, self.mask_RL
@@ -153,22 +144,16 @@ class RowContext:
         if len(self.spans) == 1:
             return self
         rows = slice(span.first_row, span.end_row)
-        slots = self.slot_of_token_T
-        if slots is not None:
-            slots = slots[span.first_token : span.end_token] - span.first_row * self.max_length
-        moved = Span(
-            span.task,
-            0,
-            span.end_row - span.first_row,
-            0,
-            span.end_token - span.first_token,
-        )
+        tokens = slice(span.first_token, span.end_token)
+        num_rows, num_tokens = rows.stop - rows.start, tokens.stop - tokens.start
         return replace(
             self,
             lengths_R=self.lengths_R[rows],
-            slot_of_token_T=slots,
+            first_token_of_row_R=self.first_token_of_row_R[rows] - span.first_token,
+            slot_of_token_T=self.slot_of_token_T[tokens] - span.first_row * self.max_length,
+            mask_RL=self.mask_RL[rows],
             task_of_row_R=self.task_of_row_R[rows],
-            spans=(moved,),
+            spans=(Span(span.task, 0, num_rows, 0, num_tokens),),
         )
 
     def with_training(self, training: bool) -> RowContext:
@@ -178,21 +163,53 @@ class RowContext:
     def _rows(self, x_T: Tensor) -> Tensor:
         """Flat tokens as (rows, max_length, ...); what lies behind a row's end is finite."""
         shape = (self.num_rows, self.max_length, *x_T.shape[1:])
-        if self.slot_of_token_T is None:
+        if self.dense:
             return x_T.reshape(shape)
         rows = x_T.new_zeros((shape[0] * shape[1], *x_T.shape[1:]))
         return rows.index_copy(0, self.slot_of_token_T, x_T).view(shape)
 
     def _flat(self, x_RL: Tensor) -> Tensor:
         flat = x_RL.reshape(-1, *x_RL.shape[2:])
-        return flat if self.slot_of_token_T is None else flat.index_select(0, self.slot_of_token_T)
+        return flat if self.dense else flat.index_select(0, self.slot_of_token_T)
 
 
-def _slots(lengths: np.ndarray, max_length: int) -> np.ndarray:
-    starts = np.cumsum(lengths) - lengths
-    offsets = np.arange(len(lengths), dtype=np.int64) * max_length - starts
-    slots: np.ndarray = np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(offsets, lengths)
-    return slots
+def stored_lengths(
+    lengths: np.ndarray, layout: Layout, max_length: int, *, token_multiple: int = 1
+) -> np.ndarray:
+    """Flat tokens that each row takes: its real ones and the padding kept behind them.
+
+    Args:
+        lengths: Real tokens of each row, (rows,), int64.
+        layout: ``packed`` keeps padding only for ``token_multiple``, in the first rows that have
+            room; ``padded`` keeps all.
+        max_length: Length of the padded rows, tokens.
+        token_multiple: What the packed tokens are rounded up to a multiple of, if there is room.
+
+    Returns:
+        (rows,), int64.
+    """
+    room = max_length - lengths
+    if layout == "padded":
+        return np.full_like(lengths, max_length)
+    wanted = -int(lengths.sum()) % token_multiple
+    taken = np.minimum(np.cumsum(room), wanted)
+    stored: np.ndarray = lengths + np.diff(taken, prepend=0)
+    return stored
+
+
+def places(lengths: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Consecutive places for runs of entries.
+
+    Args:
+        lengths: Entries of each run, (runs,), int64.
+        starts: Place of each run's first entry, (runs,), int64.
+
+    Returns:
+        (entries,), int64: ``starts[0], starts[0] + 1, ..., starts[1], ...``.
+    """
+    before = np.cumsum(lengths) - lengths
+    found: np.ndarray = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    return found
 
 
 def _spans(task_of_row: np.ndarray, tokens_of_row: np.ndarray) -> tuple[Span, ...]:
