@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,9 @@ from bertmod.data.collate import collate
 from bertmod.engine.precision import autocast
 from bertmod.engine.tasks import TrainingTask
 from bertmod.engine.trainer import Trainer
-from bertmod.wording import table
+from bertmod.wording import counted, table
+
+LOG = logging.getLogger("bertmod")
 
 UNTRUNCATED = 1 << 20
 """A length that no row reaches, tokens."""
@@ -58,7 +62,8 @@ class Plan:
         steps_per_epoch: Optimizer steps in an epoch.
         precision: ``fp32`` or ``bf16``.
         device: Device.
-        seconds_per_step: Median of a few measured steps.
+        timed_steps: Steps that were measured.
+        seconds_per_step: Their median time.
         weight_bytes: Parameters, fp32.
         gradient_bytes: Gradients of the largest step, fp32.
         optimizer_bytes: Optimizer state of every trainable parameter.
@@ -72,6 +77,7 @@ class Plan:
     steps_per_epoch: int
     precision: str
     device: str
+    timed_steps: int
     seconds_per_step: float
     weight_bytes: int
     gradient_bytes: int
@@ -104,6 +110,7 @@ def make_plan(assembled: Assembled) -> Plan:
     updates = expected_updates(trainer)
     activation = max(activation_bytes(assembled, task) for task in assembled.tasks)
     state = recipe.optimizer.spec.state_per_parameter
+    times = step_times(trainer)
     return Plan(
         tasks=tuple(_task_plan(assembled, task, sizes, updates) for task in assembled.tasks),
         encoder_parameters=_total(sizes, "encoder."),
@@ -112,7 +119,8 @@ def make_plan(assembled: Assembled) -> Plan:
         steps_per_epoch=trainer.steps_per_epoch,
         precision=recipe.training.precision,
         device=recipe.training.device,
-        seconds_per_step=seconds_per_step(trainer),
+        timed_steps=len(times),
+        seconds_per_step=statistics.median(times),
         weight_bytes=4 * sum(sizes.values()),
         gradient_bytes=4 * max(sum(sizes[name] for name in names) for names in used),
         optimizer_bytes=state * sum(sizes[name] for name in frozenset[str]().union(*used)),
@@ -131,14 +139,17 @@ def expected_updates(trainer: Trainer) -> dict[str, float]:
     return dict(zip(tasks, total.tolist(), strict=True))
 
 
-def seconds_per_step(trainer: Trainer) -> float:
-    """Median time of a few optimizer steps of the run, seconds."""
+def step_times(trainer: Trainer) -> list[float]:
+    """Times of a few optimizer steps of the run, seconds, after a few that are not measured.
+
+    A run shorter than that has all of its steps measured but those to warm up, and one at least.
+    """
     times = []
-    for _ in range(WARM_UP_STEPS + TIMED_STEPS):
+    for _ in range(min(WARM_UP_STEPS + TIMED_STEPS, trainer.total_steps)):
         began = time.perf_counter()
         trainer.train_step()
         times.append(time.perf_counter() - began)
-    return statistics.median(times[WARM_UP_STEPS:])
+    return times[WARM_UP_STEPS:] or times[-1:]
 
 
 def activation_bytes(assembled: Assembled, task: TrainingTask) -> int:
@@ -175,8 +186,20 @@ def truncated_rows(assembled: Assembled, task: str) -> int:
     """How many of a task's training rows ``max_length`` cuts."""
     prepared = assembled.prepared[task]
     whole = prepared.with_max_length(UNTRUNCATED)
-    lengths = [whole.features(split).row_lengths for split in whole.splits("train")]
+    with warnings_given_before():
+        lengths = [whole.features(split).row_lengths for split in whole.splits("train")]
     return int(sum((length > prepared.slot.max_length).sum() for length in lengths))
+
+
+@contextmanager
+def warnings_given_before() -> Iterator[None]:
+    """Keep quiet what is said of files that were read already."""
+    level = LOG.level
+    LOG.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        LOG.setLevel(level)
 
 
 def _task_plan(
@@ -225,8 +248,8 @@ def render_plan(plan: Plan) -> str:
         f"memory of a step, estimated: {_mib(plan.memory_bytes)} "
         f"(weights {_mib(plan.weight_bytes)}, gradients {_mib(plan.gradient_bytes)}, "
         f"optimizer {_mib(plan.optimizer_bytes)}, activations {_mib(plan.activation_bytes)})",
-        f"time, measured over {TIMED_STEPS} steps: {plan.seconds_per_step:.3f} s a step, "
-        f"{hours:.2f} hours of training in all",
+        f"time, measured over {counted(plan.timed_steps, 'step')}: "
+        f"{plan.seconds_per_step:.3f} s a step, {hours:.2f} hours of training in all",
     ]
     return "\n".join(lines)
 

@@ -30,6 +30,11 @@ def no_problems(*_: Any) -> Problems:
     return ()
 
 
+def unchanged(config: Config) -> Config:
+    """The completion of options none of which stands for something to be found out."""
+    return config
+
+
 def checkpoint_wins(option: str, stated: Any, found: Any) -> bool:
     """The rule of an encoder none of whose options may differ from the checkpoint's."""
     del option, stated, found
@@ -89,6 +94,8 @@ class TokenizerSpec(Spec):
 
     Attributes:
         build: (config) to a ``Tokenizer``.
+        complete: Config with every null option filled in that the vocabulary tells; called once
+            ``check`` found nothing.
         vocab_size: Config to the number of vocabulary entries; reads the vocabulary file.
         files: Config to the files it is made from.
         check: Problems of the options and the vocabulary file.
@@ -99,6 +106,7 @@ class TokenizerSpec(Spec):
     build: Callable[[Config], Any]
     vocab_size: Callable[[Config], int]
     files: Callable[[Config], Sequence[str]]
+    complete: Callable[[Config], Config] = unchanged
     check: Callable[[Config], Problems] = no_problems
 
 

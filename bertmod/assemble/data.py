@@ -34,7 +34,7 @@ class PreparedTask:
         slot: Its slot.
         task: The task.
         info: Label names or value range; those of the lender where it borrows.
-        data: Its data folder.
+        data: Its data folder; None where it answers without any.
         context: What the task was built with.
         seed: The run's seed.
     """
@@ -42,7 +42,7 @@ class PreparedTask:
     slot: ResolvedTask
     task: Task
     info: TaskInfo
-    data: Path
+    data: Path | None
     context: TaskContext
     seed: int
 
@@ -50,8 +50,18 @@ class PreparedTask:
         """The same task with rows of another length."""
         context = replace(self.context, max_length=max_length)
         task = cast(Task, self.slot.spec.build(self.slot.config, context))
-        task.setup(self.data)
+        task.setup(self._folder)
         return replace(self, task=task, context=context)
+
+    @property
+    def _folder(self) -> Path:
+        if self.data is None:
+            raise ValueError(f"task {self.slot.id} was prepared without data")
+        return self.data
+
+    def files(self, split: str) -> tuple[Path, ...]:
+        """The files that a split is read from."""
+        return self.task.files(self._folder, split)
 
     def splits(self, role: str) -> tuple[str, ...]:
         """Names of the splits of a role, in the task's order."""
@@ -84,8 +94,13 @@ class PreparedTask:
             "max_length": str(self.context.max_length),
             "strict_data": str(self.context.strict_data),
         }
-        files = self.task.files(self.data, split)
-        return cached_features(features_cache(), files=files, key=key, make=make)
+        return cached_features(
+            features_cache(),
+            files=self.files(split),
+            key=key,
+            make=make,
+            warn_again=(lambda: self.task.read(split)) if examples is None else None,
+        )
 
     def make_features(self, examples: Sequence[Example]) -> FeatureTable:
         """Features of examples, made now."""
@@ -149,34 +164,40 @@ def prepare_tasks(
     strict_data: bool = False,
     infos: Mapping[str, TaskInfo] | None = None,
 ) -> dict[str, PreparedTask]:
-    """Every task of a recipe, bound to its data.
+    """Every task of a recipe, bound to its data unless it is trained already.
 
     Args:
         recipe: The recipe.
         registry: What is installed; metrics come from it.
         tokenizer: The run's tokenizer.
         strict_data: Whether a malformed train or dev row is an error.
-        infos: Label names and value ranges of a trained model; None fixes them from the data,
-            and then tasks that train must find their train and dev files.
+        infos: Label names and value ranges of a trained model, which needs no data to answer;
+            None fixes them from the data, and then tasks that train must find their train and
+            dev files.
 
     Raises:
-        DataError: If files are missing or cannot be read.
+        DataError: If files are missing or cannot be read; it names those of every task.
     """
-    folder = data_folder(recipe)
+    folder = data_folder(recipe) if infos is None else None
     metrics = {
         entry.spec.name: cast(Metric, entry.spec.build(entry.spec.config()))  # type: ignore[attr-defined]
         for entry in registry.entries("metric")
     }
     prepared: dict[str, PreparedTask] = {}
+    known, problems = dict(infos or {}), list[str]()
     for slot in sorted(recipe.tasks, key=lambda slot: not slot.trains):
         context = TaskContext(slot.id, tokenizer, slot.max_length, metrics, strict_data)
         task = cast(Task, slot.spec.build(slot.config, context))
-        if infos is None:
-            own = task.setup(folder)
-            info = own if slot.trains else prepared[slot.lender].info
-        else:
-            info = infos[slot.lender]
-        prepared[slot.id] = PreparedTask(slot, task, info, folder, context, recipe.seed)
+        if folder is not None:
+            try:
+                known.setdefault(slot.lender, task.setup(folder))
+            except DataError as error:
+                problems.append(str(error))
+        if not problems:
+            info = known[slot.lender]
+            prepared[slot.id] = PreparedTask(slot, task, info, folder, context, recipe.seed)
+    if problems:
+        raise DataError("\n".join(problems))
     return {slot.id: prepared[slot.id] for slot in recipe.tasks}
 
 
@@ -218,7 +239,7 @@ def data_files(prepared: Iterable[PreparedTask]) -> list[Path]:
         for each in prepared
         for role in ("train", "dev")
         for split in each.splits(role)
-        for path in each.task.files(each.data, split)
+        for path in each.files(split)
         if path.is_file()
     }
     return list(found)

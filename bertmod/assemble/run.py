@@ -178,18 +178,15 @@ def train(
         TrainingError: If the run failed; its checkpoints are intact.
         Interrupted: If it was asked to stop, after saving.
     """
-    folder = RunFolder(output, resume=resume)
-    folder.check()
-    assembled = assemble(recipe, registry, strict_data=strict_data)
-    with folder:
+    with RunFolder(output, resume=resume) as folder:
         try:
-            _write_facts(assembled, folder)
-            trainer = assembled.trainer(folder, quiet=quiet)
-        except OSError as error:
+            if preface:
+                LOG.info("%s", preface)
+            assembled = assemble(recipe, registry, strict_data=strict_data)
+            trainer = _set_up(assembled, folder, resume=resume, quiet=quiet)
+        except BaseException:
             folder.abandon()
-            raise RunFolderError(unwritable(output, error)) from error
-        if preface:
-            LOG.info("%s", preface)
+            raise
         results = trainer.fit(resume=resume)
         try:
             _write_predictions(assembled, folder)
@@ -201,11 +198,36 @@ def train(
     return results
 
 
-def _write_facts(assembled: Assembled, folder: RunFolder) -> None:
+def _set_up(assembled: Assembled, folder: RunFolder, *, resume: bool, quiet: bool) -> Trainer:
+    try:
+        trainer = assembled.trainer(folder, quiet=quiet)
+        _write_facts(assembled, folder, resume=resume)
+    except OSError as error:
+        raise RunFolderError(unwritable(folder.path, error)) from error
+    return trainer
+
+
+def _write_facts(assembled: Assembled, folder: RunFolder, *, resume: bool) -> None:
+    """Write what the run is made of; a run that goes on must be made of the same data."""
     files = data_files(assembled.prepared.values())
     lock = lock_values(assembled.recipe, assembled.registry, files)
-    write_json(folder.path / RECIPE_FILE, assembled.recipe.to_json())
+    if resume:
+        _refuse_other_data(folder.path / LOCK_FILE, lock["data"])
     write_json(folder.path / LOCK_FILE, lock)
+    write_json(folder.path / RECIPE_FILE, assembled.recipe.to_json())
+
+
+def _refuse_other_data(path: Path, data: Mapping[str, str]) -> None:
+    try:
+        known = set(json.loads(path.read_text(encoding="utf-8"))["data"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # nothing to compare with
+    if changed := [file for file, found in data.items() if found not in known]:
+        raise DataError(
+            "not the data that the run began with:\n  "
+            + "\n  ".join(changed)
+            + "\n  put the files back, or start another run with --output"
+        )
 
 
 def _write_predictions(assembled: Assembled, folder: RunFolder) -> None:

@@ -11,7 +11,7 @@ from bertmod.cli.recipe_options import (
     StrictDataOption,
     resolve_from_cli,
 )
-from bertmod.cli.run import show_warnings
+from bertmod.cli.terminal import show_warnings
 
 
 def plan(

@@ -1,8 +1,9 @@
-"""``bertmod predict``: a trained task's answers for a table of texts."""
+"""``bertmod predict``: a trained run's answers, for a table of texts or for whole test splits."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,29 +11,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bertmod.cli.invocation import invocation
-from bertmod.cli.trained_options import DeviceOption, RunArgument, SourceOption, progress
+from bertmod.cli.recipe_options import DataOption
+from bertmod.cli.terminal import show_warnings
+from bertmod.cli.trained_options import (
+    DeviceOption,
+    RunArgument,
+    SourceOption,
+    TaskOption,
+    progress,
+)
 from bertmod.errors import DataError
+from bertmod.wording import counted
 
 if TYPE_CHECKING:
     from bertmod.contracts.task import Example, Task
+    from bertmod.inference.trained import TrainedRun
 
 TEXT_FIELDS = ("text", "text_pair")
 
 
 def predict(
     run: RunArgument,
-    task: Annotated[str, typer.Option("--task", metavar="ID", help="Task of the run.")],
+    task: TaskOption = None,
     input_: Annotated[
-        Path,
-        typer.Option("--input", metavar="FILE", help=".tsv or .csv with a header line, or .jsonl."),
-    ],
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help=".tsv or .csv with a header line, or .jsonl: rows of one task. Without it the "
+            "test splits of --data are answered.",
+        ),
+    ] = None,
+    data: DataOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
-            metavar="FILE",
-            help=".tsv (index and prediction, as GLUE takes it) or .jsonl (with probabilities); "
-            "standard output, as .tsv, otherwise.",
+            metavar="PATH",
+            help="With --input a file: .tsv (index and prediction, as GLUE takes it) or .jsonl "
+            "(with probabilities); standard output, as .tsv, otherwise. Without --input a folder "
+            "for the benchmark's own files.",
         ),
     ] = None,
     columns: Annotated[
@@ -46,42 +64,141 @@ def predict(
     source: SourceOption = "mean",
     device: DeviceOption = "auto",
 ) -> None:
-    """Answer every row of a table, in its order."""
-    from bertmod.data.tables import check_predictions_path, read_table, submission_lines
-    from bertmod.data.tables import write_predictions as write
+    """Answer every row of a table in its order, or every test split of the run's tasks."""
     from bertmod.inference.trained import load_run
+
+    show_warnings()
+    if input_ is None:
+        folder = _splits_folder(output, columns)
+        trained = load_run(run, source=source, registry=invocation().registry, device=device)
+        _answer_splits(trained, task or (), data, folder)
+        return
+    if data is not None:
+        raise DataError("--data and --input: rows are answered from one of the two, not both")
+    rows = _read(input_, output)
+    trained = load_run(run, source=source, registry=invocation().registry, device=device)
+    name = _one_task(trained, task or ())
+    examples = _examples(trained.task(name).task, rows, columns, input_)
+    _answer_rows(trained, name, examples, output)
+
+
+def _read(path: Path, output: Path | None) -> Sequence[Mapping[str, Any]]:
+    from bertmod.data.tables import check_predictions_path, read_table
 
     if output is not None:
         check_predictions_path(output)
-    rows = read_table(input_)
-    trained = load_run(run, source=source, registry=invocation().registry, device=device)
-    entry = trained.task(task)
-    examples = _examples(entry.task, rows, columns, input_)
+    return read_table(path)
+
+
+def _one_task(trained: TrainedRun, asked: Sequence[str]) -> str:
+    from bertmod.inference.states import choose_tasks
+
+    chosen = choose_tasks(trained.tasks, asked)
+    if len(chosen) != 1:
+        raise DataError(
+            "--input has rows of one task: name it with --task ID\n"
+            f"  the run has: {', '.join(trained.tasks)}"
+        )
+    return chosen[0]
+
+
+def _answer_rows(
+    trained: TrainedRun, task: str, examples: Sequence[Example], output: Path | None
+) -> None:
+    from bertmod.data.tables import submission_lines, write_predictions
+
     with progress(len(examples), task) as advance:
         predictions = trained.predict(task, examples, advance=advance)
     if output is None:
         sys.stdout.writelines(f"{line}\n" for line in submission_lines(predictions))
         return
-    write(output, predictions)
-    print(f"{output}: {len(predictions):,} predictions of task {task}", file=sys.stderr)
+    write_predictions(output, predictions)
+    made = counted(len(predictions), "prediction")
+    print(f"{output}: {made} of task {task}", file=sys.stderr)
+
+
+def _splits_folder(output: Path | None, columns: str | None) -> Path:
+    if columns is not None:
+        raise DataError("--columns names columns of --input, which is not given")
+    if output is None:
+        raise DataError(
+            "give --input FILE, whose rows are to be answered, or --output FOLDER for the answers "
+            "of the test splits"
+        )
+    if output.exists() and not output.is_dir():
+        raise DataError(f"{output}: is a file; without --input the answers need a folder")
+    if not output.is_dir() and not output.absolute().parent.is_dir():
+        raise DataError(f"{output}: there is no folder {output.parent}")
+    return output
+
+
+def _answer_splits(
+    trained: TrainedRun, asked: Sequence[str], data: str | None, output: Path
+) -> None:
+    """Write the benchmark's files; of all tasks, those without test files are passed over."""
+    from bertmod.assemble.data import named_data_folder
+    from bertmod.inference.states import choose_tasks
+
+    folder = None if data is None else named_data_folder(data)
+    named = [task for task in asked if task != "all"]
+    chosen: dict[str, str] = {}
+    for task in choose_tasks(trained.tasks, asked):
+        files = trained.test_files(task, folder)
+        missing = [path for path in files if not path.is_file()]
+        if not files or (missing and task not in named):
+            reason = f"there is no {missing[0]}" if missing else "it has no test split"
+            print(f"{task}: passed over, {reason}", file=sys.stderr)
+            continue
+        chosen[task] = trained.task(task).slot.full_name
+    kinds = Counter(chosen.values())
+    for task, kind in chosen.items():
+        target = output if kinds[kind] == 1 else output / task  # else they share file names
+        with progress(None, task) as advance:
+            written = trained.submit(task, target, folder, advance=advance)
+        for path in written:
+            print(f"{path}: predictions of task {task}", file=sys.stderr)
 
 
 def _examples(
     task: Task, rows: Sequence[Mapping[str, Any]], columns: str | None, path: Path
 ) -> list[Example]:
     """Examples of all rows; a row that says no index or id is known by its number from 0."""
-    names = [name.strip() for name in columns.split(",")] if columns else []
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    if names is not None:
+        _check_columns(task, names, str(columns))
+    examples = []
+    for number, row in enumerate(rows):
+        try:
+            example = task.example(_fields(row, names))
+        except DataError as error:
+            raise DataError(f"{path}, row {number + 1}: {error}") from error
+        known = "index" in row or "id" in row
+        examples.append(example if known else {**example, "id": str(number)})
+    return examples
+
+
+def _check_columns(task: Task, names: Sequence[str], given: str) -> None:
+    """Refuse more columns than the task has texts: one would be passed over in silence."""
     if len(names) > len(TEXT_FIELDS):
-        raise DataError(f"--columns {columns}: at most {len(TEXT_FIELDS)} columns of text")
-    missing = [name for name in names if name not in rows[0]]
+        raise DataError(f"--columns {given}: at most {len(TEXT_FIELDS)} columns of text")
+    if len(names) == len(TEXT_FIELDS) and _takes_one_text(task):
+        raise DataError(f"--columns {given}: the task has one text, name its column alone")
+
+
+def _takes_one_text(task: Task) -> bool:
+    try:
+        task.example({TEXT_FIELDS[0]: ""})
+    except DataError:
+        return False
+    return True
+
+
+def _fields(row: Mapping[str, Any], names: Sequence[str] | None) -> Mapping[str, Any]:
+    """What the task makes an example of: the whole row, or the columns that were named."""
+    if names is None:
+        return row
+    missing = [name for name in names if name not in row]
     if missing:
-        raise DataError(f'{path}: no column "{missing[0]}"; it has: {", ".join(rows[0])}')
-    return [task.example(_fields(row, number, names)) for number, row in enumerate(rows)]
-
-
-def _fields(row: Mapping[str, Any], number: int, names: Sequence[str]) -> dict[str, Any]:
-    index = row.get("index", row.get("id", number))
-    if not names:
-        return {**row, "index": index}
-    texts = {field: row[name] for field, name in zip(TEXT_FIELDS, names, strict=False)}
-    return {**texts, "index": index}
+        raise DataError(f'no column "{missing[0]}"; it has: {", ".join(row) or "nothing"}')
+    known = {key: row[key] for key in ("index", "id") if key in row}
+    return {**known, **{field: row[name] for field, name in zip(TEXT_FIELDS, names, strict=False)}}

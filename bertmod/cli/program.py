@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done, 2 the user's input, 1 a failed run or a bug, 130 interrupted.
     """
+    # Threads that spin while they wait cost a busy machine several times the work itself.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug, words = _without(words, DEBUG)
     strict, words = _without(words, STRICT)

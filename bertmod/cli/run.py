@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +16,7 @@ from bertmod.cli.recipe_options import (
     StrictDataOption,
     resolve_from_cli,
 )
+from bertmod.cli.terminal import show_warnings
 from bertmod.errors import RunFolderError
 from bertmod.recipe.load import load_recipe
 from bertmod.recipe.resolve import resolve
@@ -90,14 +89,3 @@ def _train(
     )
     title = f"{resolved.title}: {folder}"
     print(render_results(results, title=f"{title}\n{SYNTHETIC}" if synthetic else title))
-
-
-def show_warnings() -> None:
-    """Let the library's warnings reach the terminal; the rest goes to the run's log."""
-    logger = logging.getLogger("bertmod")
-    logger.setLevel(logging.INFO)
-    if not any(isinstance(handler, logging.StreamHandler) for handler in logger.handlers):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setLevel(logging.WARNING)
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        logger.addHandler(handler)

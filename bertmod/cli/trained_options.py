@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,17 +22,26 @@ TaskOption = Annotated[
     list[str] | None,
     typer.Option("--task", metavar="ID", help="Task of the run, or all; repeatable."),
 ]
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise typer.BadParameter(f'no device "{value}"; accepted: auto, cpu, cuda, cuda:N')
+    return value
+
+
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+    str,
+    typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.", callback=_device),
 ]
 
 
 @contextmanager
-def progress(total: int, what: str) -> Iterator[Any]:
+def progress(total: int | None, what: str) -> Iterator[Any]:
     """A bar on standard error while rows are answered; nothing where it is no terminal.
 
     Args:
-        total: Rows in all.
+        total: Rows in all; None if that is not known.
         what: What the bar is called.
     """
     from tqdm import tqdm

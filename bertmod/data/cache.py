@@ -11,14 +11,15 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bertmod.data.features import FeatureTable
 from bertmod.errors import DataError
 
-_FORMAT = "1"
+_FORMAT = "2"
 _MANIFEST = "manifest.json"
+_WARNED = "warned"
 _WRITING = ".writing-"
 _ABANDONED_SECONDS = 24 * 3600.0
 _BLOCK_BYTES = 1 << 20
@@ -52,6 +53,7 @@ def cached_features(
     files: Sequence[Path],
     key: Mapping[str, str],
     make: Callable[[], FeatureTable],
+    warn_again: Callable[[], object] | None = None,
 ) -> FeatureTable:
     """Features from the cache, or made and put there; memory-mapped either way.
 
@@ -65,6 +67,8 @@ def cached_features(
         key: All else that decides: the tokenizer's fingerprint, the task with its version and
             options, the longest row, whether malformed rows are errors.
         make: Makes the features.
+        warn_again: Called in place of ``make`` where the cached features were made with warnings,
+            to give these again; they name files, which the cache does not know.
 
     Raises:
         DataError: If one of ``files`` cannot be read.
@@ -72,18 +76,38 @@ def cached_features(
     entry = cache / _entry_name(files, key)
     found = _open(entry)
     if found is not None:
+        if warn_again is not None and (entry / _WARNED).exists():
+            warn_again()
         return found
     if entry.exists():
         _log.warning("%s: damaged cache entry, made again", entry)
-    table = make()
+    with _counted_warnings() as warnings:
+        table = make()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(cache)
-        _save(table, entry)
+        _save(table, entry, warned=bool(warnings))
     except OSError as error:
         _log.warning("%s: features are not kept: %s", cache, error.strerror or error)
         return table
     return _open(entry) or table
+
+
+@contextlib.contextmanager
+def _counted_warnings() -> Iterator[list[str]]:
+    """The messages of the warnings that are given within the block."""
+    messages: list[str] = []
+
+    class Counter(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    counter = Counter(logging.WARNING)
+    _log.addHandler(counter)
+    try:
+        yield messages
+    finally:
+        _log.removeHandler(counter)
 
 
 def _entry_name(files: Sequence[Path], key: Mapping[str, str]) -> str:
@@ -100,11 +124,13 @@ def _open(entry: Path) -> FeatureTable | None:
         return None
 
 
-def _save(table: FeatureTable, entry: Path) -> None:
+def _save(table: FeatureTable, entry: Path, *, warned: bool) -> None:
     """Write an entry aside, then give it its name."""
     aside = Path(tempfile.mkdtemp(prefix=_WRITING, dir=entry.parent))
     try:
         table.save(aside)
+        if warned:
+            (aside / _WARNED).touch()
         manifest = json.dumps(_checksums(aside), indent=1)
         (aside / _MANIFEST).write_text(manifest, encoding="utf-8")
         aside.chmod(0o755)

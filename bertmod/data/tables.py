@@ -61,9 +61,11 @@ def check_predictions_path(path: Path) -> None:
     """Refuse a file that predictions cannot be written to, before they are made.
 
     Raises:
-        DataError: If its name ends in something unknown or its folder is missing.
+        DataError: If its name ends in something unknown, its folder is missing, or it is a folder.
     """
     _choose(path, _WRITERS, "output")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, not a file")
     if not path.parent.is_dir():
         raise DataError(f"{path}: there is no folder {path.parent}")
 

@@ -15,13 +15,18 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from bertmod.data.durable import OLD, discard_folder, write_folder
+from bertmod.data.durable import OLD, WRITING, discard_folder, remove_folder, write_folder
 from bertmod.errors import CheckpointError
 from bertmod.model.tensor_file import load_tensors, save_tensors
 
 LOG = logging.getLogger("bertmod")
 FORMAT_VERSION = 1
 _NAME = re.compile(rf"(?:{re.escape(OLD)})?step-(\d+)")
+_LEFT_OVER = re.compile(rf"(?:{re.escape(OLD)}|{re.escape(WRITING)})+step-\d+")
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is not as it was written; an older one may be whole."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,9 @@ class Snapshot:
 
 
 def save_checkpoint(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
-    """Write a checkpoint, then remove those older than the newest ``keep``.
+    """Write a checkpoint, then remove all but the newest ``keep`` up to its step.
+
+    What claims a later step is a damaged checkpoint that resuming passed over.
 
     Args:
         folder: Folder of all checkpoints of the run; exists.
@@ -59,11 +66,10 @@ def save_checkpoint(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
     with write_folder(target) as writing:
         save_tensors(writing / "model.safetensors", snapshot.model)
         save_tensors(writing / "optimizer.safetensors", snapshot.optimizer)
-        state = json.dumps(snapshot.state, indent=1, allow_nan=False)
+        state = json.dumps(snapshot.state, indent=1)
         (writing / "state.json").write_text(state, encoding="utf-8")
         _write_manifest(writing, snapshot.step)
-    for _, old in _checkpoints(folder)[keep:]:
-        discard_folder(old)
+    _rotate(folder, snapshot.step, keep=keep)
     return target
 
 
@@ -74,13 +80,13 @@ def load_newest(folder: Path) -> Snapshot | None:
         The snapshot, or None if the run was stopped before its first checkpoint.
 
     Raises:
-        CheckpointError: If there are checkpoints and none is whole.
+        CheckpointError: If there are checkpoints and none is whole, or one is of a newer format.
     """
     found = _checkpoints(folder) if folder.is_dir() else []
     for _, path in found:
         try:
             return load_checkpoint(path)
-        except CheckpointError as error:
+        except DamagedCheckpointError as error:
             LOG.warning("%s; trying the one before", error)
     if found:
         raise CheckpointError(f"{folder}: none of its {len(found)} checkpoints is whole")
@@ -93,20 +99,21 @@ def load_checkpoint(path: Path) -> Snapshot:
     Raises:
         CheckpointError: If a file is missing, changed or of a newer format.
     """
-    manifest = _read_manifest(path)
-    for name, expected in manifest["files"].items():
-        file = path / name
-        if not file.is_file() or _hash(file) != expected:
-            raise CheckpointError(f"{file}: damaged checkpoint (missing, or not as it was written)")
+    step, files = _read_manifest(path)
     try:
+        for name, expected in files.items():
+            if _hash(path / name) != expected:
+                raise DamagedCheckpointError(f"{path / name}: not as it was written")
         return Snapshot(
-            step=manifest["step"],
+            step=step,
             model=load_tensors(path / "model.safetensors"),
             optimizer=load_tensors(path / "optimizer.safetensors"),
             state=json.loads((path / "state.json").read_text(encoding="utf-8")),
         )
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged checkpoint ({error})") from error
+    except DamagedCheckpointError:
+        raise
+    except (OSError, ValueError, CheckpointError) as error:
+        raise DamagedCheckpointError(f"{path}: damaged checkpoint: {error}") from error
 
 
 def optimizer_state(
@@ -154,6 +161,18 @@ def restore_optimizer(
     # the optimizer's own loading knows which of its values belong on the parameter's device
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
+    _keep_dtypes(optimizer, {own[place]: entry for place, entry in entries.items()}, names)
+
+
+def _keep_dtypes(
+    optimizer: Optimizer, entries: Mapping[str, Mapping[str, Any]], names: Mapping[int, str]
+) -> None:
+    """Undo torch's cast of loaded state to the parameter's dtype: sums may be finer, counts int."""
+    for parameter, state in optimizer.state.items():
+        saved = entries.get(names[id(parameter)], {})
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.dtype != saved[key].dtype:
+                state[key] = saved[key].to(value.device)
 
 
 def restore_model(model: Module, tensors: Mapping[str, Tensor]) -> None:
@@ -178,24 +197,43 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
     return sorted(found, key=lambda pair: (-pair[0], pair[1].name.startswith(OLD)))
 
 
+def _rotate(folder: Path, newest: int, *, keep: int) -> None:
+    """Leave the newest ``keep`` checkpoints up to a step, and nothing that a kill left over."""
+    found = _checkpoints(folder)
+    kept = [path for step, path in found if step <= newest][:keep]
+    for _, path in found:
+        if path not in kept and path.name[0] != ".":
+            discard_folder(path)
+    for path in folder.iterdir():
+        if path not in kept and _LEFT_OVER.fullmatch(path.name):
+            remove_folder(path)
+
+
 def _write_manifest(folder: Path, step: int) -> None:
     files = {path.name: _hash(path) for path in sorted(folder.iterdir())}
     manifest = {"format_version": FORMAT_VERSION, "step": step, "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> tuple[int, dict[str, str]]:
+    """Step and file hashes of a checkpoint.
+
+    Raises:
+        DamagedCheckpointError: If they cannot be read.
+        CheckpointError: If the format is newer.
+    """
     try:
         manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        version = manifest["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: damaged checkpoint (no readable manifest)") from error
+        version, step = int(manifest["format_version"]), int(manifest["step"])
+        files = {str(name): str(found) for name, found in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedCheckpointError(f"{path}: damaged checkpoint: no readable manifest") from error
     if version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: checkpoint format {version}; this bertmod reads up to {FORMAT_VERSION}: "
-            "use a newer one"
+            f"{path}: checkpoint format {version}, but this bertmod reads up to {FORMAT_VERSION}\n"
+            "  go on with the bertmod that wrote it, or a newer one"
         )
-    return manifest
+    return step, files
 
 
 def _hash(path: Path) -> str:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bertmod.engine.tasks import TrainingTask
 from bertmod.errors import CheckpointError
+
+
+def beats(score: float, best: float, *, greater_is_better: bool = True) -> bool:
+    """Whether a score is better than the best so far; any number is better than NaN."""
+    if math.isnan(best):
+        return not math.isnan(score)
+    return score > best if greater_is_better else score < best
 
 
 @dataclass
@@ -42,9 +50,10 @@ class Counters:
         for task in tasks:
             if task.id not in main:
                 continue
-            sign = 1.0 if task.greater_is_better else -1.0
             best = self.best.get(task.id)
-            if best is None or sign * main[task.id] > sign * best[0]:
+            if best is None or beats(
+                main[task.id], best[0], greater_is_better=task.greater_is_better
+            ):
                 self.best[task.id] = (main[task.id], self.step)
 
     def state_dict(self) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def build_groups(
 
 def _group_name(key: tuple[Any, ...]) -> str:
     component, rate, decay, clock = key
-    parts = [component, f"lr={rate:g}", "decay" if decay else "no_decay", *clock]
+    parts = [component, f"lr={rate}", "decay" if decay else "no_decay", *clock]
     return " ".join(parts)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bertmod.data.durable import discard_folder, existing_folder, write_folder
+from bertmod.data.durable import discard_folder, existing_folder, remove_folder, write_folder
+from bertmod.engine.counters import beats
 from bertmod.engine.run_folder import RunFolder
 from bertmod.errors import CheckpointError
+from bertmod.model.record import read_task_record
 
 
 class StateWriter(Protocol):
@@ -68,7 +71,7 @@ class Keeper:
         """
         improved = tuple(task for task in scores if self._improves(task, scores[task]))
         mean = self.mean(scores)
-        new_mean = self._mean is None or mean > self._mean["score"]
+        new_mean = self._mean is None or beats(mean, self._mean["score"])
         if not improved and not new_mean:
             return ()
         encoder = self._writer.encoder_hash()
@@ -113,8 +116,7 @@ class Keeper:
         if task not in self._tasks:
             return True
         best = float(self._tasks[task]["score"])
-        greater_is_better = self._metrics[task][1]
-        return score > best if greater_is_better else score < best
+        return beats(score, best, greater_is_better=self._metrics[task][1])
 
     def _write_tasks(
         self, tasks: Sequence[str], step: int, scores: Mapping[str, float], *, encoder: str
@@ -129,9 +131,19 @@ class Keeper:
         for task in tasks:
             with write_folder(folder / task) as writing:
                 self._writer.write_task(writing, task, self._record(task, step, scores, encoder))
+        self._prune(encoders, folder)
+
+    def _prune(self, encoders: Path, tasks: Path) -> None:
+        """Remove the encoders that neither this run's state nor a task on disk names.
+
+        What lies on disk may be ahead of a resumed run; it stays whole until it is overtaken.
+        """
         named = {entry["encoder"] for entry in self._tasks.values()}
+        named |= {_encoder_of(path) for path in tasks.iterdir()}
         for path in encoders.iterdir():
-            if path.name not in named and path.is_dir():
+            if path.name.startswith("."):
+                remove_folder(path)
+            elif path.name not in named:
                 discard_folder(path)
 
     def _write_all(
@@ -152,12 +164,21 @@ class Keeper:
     def _record(
         self, task: str, step: int, scores: Mapping[str, float], encoder: str
     ) -> dict[str, Any]:
+        score = scores.get(task)
         return {
             "step": step,
             "metric": self._metrics[task][0],
-            "score": scores.get(task),
+            "score": None if score is None or math.isnan(score) else score,
             "encoder_hash": encoder,
         }
+
+
+def _encoder_of(task: Path) -> str | None:
+    """Hash of the encoder that a task's folder names; None if it cannot be read."""
+    try:
+        return read_task_record(task).encoder_hash
+    except CheckpointError:
+        return None
 
 
 def link_files(source: Path, target: Path) -> None:

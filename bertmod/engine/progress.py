@@ -43,13 +43,13 @@ class Progress:
             dynamic_ncols=True,
         )
         self._losses: dict[str, float] = {}
-        self._examples, self._began = 0, time.monotonic()
+        self._examples, self._first, self._began = 0, 0, time.monotonic()
         self._lined = self._began
 
     def start(self, step: int) -> None:
         """The run begins, or goes on, at ``step``."""
         self._bar.update(step - self._bar.n)
-        self._began = time.monotonic()
+        self._first, self._began = step, time.monotonic()
 
     def stepped(self, step: int, task: str, result: StepResult) -> None:
         """A step ended."""
@@ -62,7 +62,7 @@ class Progress:
         now = time.monotonic()
         if self._plain and (now - self._lined >= _LINE_SECONDS or step == self._total):
             self._lined = now
-            left = (now - self._began) / max(step, 1) * (self._total - step)
+            left = (now - self._began) / max(step - self._first, 1) * (self._total - step)
             self._stream.write(
                 f"{self._epoch(step)}, step {step}/{self._total}, {self._rate():.0f} examples/s, "
                 f"{left:.0f} s left, loss {_losses(self._losses)}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -11,10 +12,24 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from bertmod.data.durable import write_file
+from bertmod.data.durable import WRITING, write_file
 from bertmod.errors import RunFolderError
 
 LOG = logging.getLogger("bertmod")
+
+
+_SET_UP = {"run.lock", "run.pid", "log.txt", "lock.json", "checkpoints", "best"}
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk silences instead of filling the terminal with tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        del record
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class RunFolder:
@@ -30,7 +45,8 @@ class RunFolder:
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
         self.path, self._resume = path, resume
-        self._created = False
+        self._made: list[Path] = []
+        self._found: set[str] = set()
         self._lock = FileLock(path / "run.lock")
         self._handler: logging.Handler | None = None
 
@@ -57,13 +73,14 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         self.check()
         try:
-            self._created = not self.path.exists()
+            self._made = [path for path in (self.path, *self.path.parents) if not path.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
+            self._found = {entry.name for entry in self.path.iterdir()}
             self._acquire()
             write_file(self.path / "run.pid", f"{os.getpid()}\n")
             for folder in (self.checkpoints, self.best):
                 folder.mkdir(exist_ok=True)
-            self._handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
+            self._handler = _LogFile(self.path / "log.txt", encoding="utf-8")
         except OSError as error:
             self.abandon()
             raise RunFolderError(unwritable(self.path, error)) from error
@@ -81,10 +98,15 @@ class RunFolder:
         self._release()
 
     def abandon(self) -> None:
-        """Give the folder up before anything was trained; remove it if this process made it."""
+        """Give the folder up before anything was trained, and leave the place as it was."""
+        if self._lock.is_locked and not self._resume:
+            for entry in self.path.iterdir():
+                if entry.name not in self._found:
+                    _remove(entry)
+        with contextlib.suppress(OSError):  # somebody else put something there meanwhile
+            for folder in self._made:
+                folder.rmdir()
         self._release()
-        if self._created:
-            shutil.rmtree(self.path, ignore_errors=True)
 
     def _release(self) -> None:
         if self._handler is not None:
@@ -101,11 +123,12 @@ class RunFolder:
         Raises:
             RunFolderError: If the folder cannot be used.
         """
-        filled = self.path.is_dir() and any(
-            entry.name not in {"run.lock", "run.pid"} for entry in self.path.iterdir()
-        )
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path}: is a file; name a folder with --output")
+        try:
+            filled = self.path.is_dir() and any(map(_holds_something, self.path.iterdir()))
+        except OSError as error:
+            raise RunFolderError(unwritable(self.path, error)) from error
         if filled and not self._resume:
             raise RunFolderError(
                 f"{self.path}: already holds a run\n"
@@ -124,6 +147,20 @@ class RunFolder:
                 f"{self.path}: in use by another run (process {pid})\n"
                 "  wait for it, stop it, or name another folder with --output"
             ) from error
+
+
+def _holds_something(entry: Path) -> bool:
+    """Whether an entry is more than what a run killed before it began leaves behind."""
+    if entry.name.startswith(WRITING):
+        return False
+    return entry.name not in _SET_UP or (entry.is_dir() and any(entry.iterdir()))
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def unwritable(path: Path, error: OSError) -> str:

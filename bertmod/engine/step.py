@@ -101,10 +101,12 @@ class Stepper:
         counts = self._count_targets(task, micro_batches)
         self._optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
+        weights: dict[str, float] = {}
         for number, table in enumerate(micro_batches):
             seed_torch(self._settings.seed, "micro_step", step, number, 0)
-            for name, value in self._forward_backward(task, table, counts).items():
-                sums[name] = sums.get(name, torch.zeros_like(value)) + value
+            for name, (value, weight) in self._forward_backward(task, table, counts).items():
+                sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
+                weights[name] = weight
         losses = {name: value.item() / counts[name] for name, value in sums.items()}
         self._idle.settle(task)
         norm = self._clip().item()
@@ -114,7 +116,8 @@ class Stepper:
         self._idle.advance(task)
         self._optimizer.zero_grad(set_to_none=True)
         return StepResult(
-            loss=sum(losses.values()) * self._loss_weights.get(task, 1.0),
+            loss=sum(weights[name] * loss for name, loss in losses.items())
+            * self._loss_weights.get(task, 1.0),
             losses=losses,
             grad_norm=norm,
             learning_rates=rates,
@@ -133,7 +136,8 @@ class Stepper:
 
     def _forward_backward(
         self, task: str, table: FeatureTable, counts: Mapping[str, float]
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Backpropagate one micro-batch; the sums and weights of its losses that count."""
         batch = self._collate(task, table)
         with autocast(self._settings.precision, self._device):
             output = self._model(batch, task)
@@ -142,7 +146,7 @@ class Stepper:
             weight = self._loss_weights.get(task, 1.0)
             terms = [part_weight * value / counts[n] for n, (value, part_weight) in parts.items()]
             torch.autograd.backward(weight * torch.stack(terms).sum())
-        return {name: value.detach() for name, (value, _) in parts.items()}
+        return parts
 
     def _collate(self, task: str, table: FeatureTable) -> Batch:
         padded = self._model.head(task).layout == "padded"

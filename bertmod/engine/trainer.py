@@ -138,6 +138,7 @@ class Trainer:
             else Keeper(folder, writer, metrics=metrics, select=self.settings.select)
         )
         self._counters = Counters(dict.fromkeys(self._tasks, 0))
+        self._saved: tuple[int, int] | None = None
 
     @property
     def step(self) -> int:
@@ -224,13 +225,18 @@ class Trainer:
     def _epoch(self) -> int:
         return self.step // self.steps_per_epoch
 
+    @property
+    def _progress(self) -> tuple[int, int]:
+        """What tells one state of the run from another: steps made, and the newest evaluation."""
+        return self.step, self._counters.evaluated_at
+
     def _loop(self, progress: Progress, signals: SignalWatch) -> None:
         while True:
             finished = self.step >= self.total_steps
             stopped = signals.received is not None and not finished
             if not stopped and self._evaluation_due() and self._counters.evaluated_at != self.step:
                 self._evaluate_and_keep(progress)
-            if stopped or finished or self._save_due():
+            if (stopped or finished or self._save_due()) and self._saved != self._progress:
                 self._save()
             if stopped:
                 raise Interrupted(str(signals.received), self.step)
@@ -252,7 +258,7 @@ class Trainer:
 
     def _cut(self, task: TrainingTask, indices: np.ndarray) -> list[FeatureTable]:
         size = task.batch_size or self.settings.global_batch_size
-        micro = size // self.settings.gradient_accumulation_steps
+        micro = -(-size // self.settings.gradient_accumulation_steps)
         return [
             task.train.take(indices[start : start + micro])
             for start in range(0, len(indices), micro)
@@ -319,6 +325,7 @@ class Trainer:
             self.step, self.model.state_dict(), tensors, {**state, "optimizer": values}
         )
         path = save_checkpoint(self._folder.checkpoints, snapshot, keep=self.settings.keep)
+        self._saved = self._progress
         self._trackers.saved(self.step, path)
         LOG.info("saved %s", path)
 
@@ -338,6 +345,7 @@ class Trainer:
         restore_optimizer(self._optimizer, {**snapshot.optimizer, **values}, self._names())
         for name, part in parts.items():
             part.load_state_dict(state[name])
+        self._saved = self._progress
         LOG.info("resumed at step %d", self.step)
         self._trackers.resumed(self.step)
 

@@ -20,11 +20,13 @@ class SavedState:
 
     Attributes:
         encoder: Folder of the encoder.
+        encoder_hash: Hash that the encoder's values must have.
         tasks: Task id to its folder.
         records: Task id to what its folder says.
     """
 
     encoder: Path
+    encoder_hash: str
     tasks: Mapping[str, Path]
     records: Mapping[str, TaskRecord]
 
@@ -81,14 +83,15 @@ def _by_encoder(best: Path) -> list[SavedState]:
 
 def _state(encoder: Path, tasks: Mapping[str, Path]) -> SavedState:
     records = {task: read_task_record(folder) for task, folder in tasks.items()}
-    found = read_encoder_record(existing_folder(encoder) or encoder)["encoder_hash"]
+    folder = existing_folder(encoder) or encoder
+    found = str(read_encoder_record(folder)["encoder_hash"])
     for task, record in records.items():
         if record.encoder_hash != found:
             raise RunFolderError(
                 f"{tasks[task]}: trained with another encoder than {encoder}\n"
                 "  the run was perhaps still writing: try again, or use --from final"
             )
-    return SavedState(existing_folder(encoder) or encoder, tasks, records)
+    return SavedState(folder, found, tasks, records)
 
 
 def _task_folders(folder: Path) -> dict[str, Path]:

@@ -14,16 +14,23 @@ from bertmod.assemble.components import (
     adapter_names,
     build_model,
     build_tokenizer,
+    encoder_names,
     head_names,
 )
-from bertmod.assemble.data import PreparedTask, main_metric, prepare_tasks
+from bertmod.assemble.data import (
+    PreparedTask,
+    main_metric,
+    named_data_folder,
+    prepare_tasks,
+)
 from bertmod.assemble.run import settle
 from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor
 from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.task import Example, Prediction
 from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode, outputs_by_example
-from bertmod.errors import DataError
+from bertmod.errors import CheckpointError, DataError, RunFolderError
 from bertmod.inference.states import SavedState, Source, saved_states
+from bertmod.model.canonical import canonical_views, encoder_hash
 from bertmod.model.folder import read_task
 from bertmod.model.loading import OWN_FORMAT, Component, load_tensors
 from bertmod.model.multitask import MultiTaskModel
@@ -116,14 +123,7 @@ class TrainedRun:
             DataError: If the data is missing, malformed, or has other labels than the head.
         """
         loaded = self._load(task)
-        entry = loaded.prepared[task]
-        folder = data if data is not None else entry.data
-        found = entry.task.setup(folder)
-        if found.labels != entry.info.labels:
-            raise DataError(
-                f"task {task}: the data's labels are {_names(found)}, the head's "
-                f"{_names(entry.info)}"
-            )
+        entry = self._bound(task, data)
         scores: dict[str, float] = {}
         for name in entry.splits("dev"):
             read = entry.task.read(name)
@@ -134,6 +134,56 @@ class TrainedRun:
             for metric, value in split.score(decoded, entry.info).items():
                 scores[f"{name}/{metric}"] = float(value)
         return scores
+
+    def submit(
+        self, task: str, folder: Path, data: Path | None = None, *, advance: Advance | None = None
+    ) -> list[Path]:
+        """Answer every test split of a task and write the benchmark's own files.
+
+        Args:
+            task: Id of the task.
+            folder: Where the files go; made if it is not there.
+            data: Data folder; None: the one that the run was trained on.
+            advance: Called with the number of features answered after each batch.
+
+        Returns:
+            The files written; none if the task has no test split.
+
+        Raises:
+            DataError: If the data is missing or malformed, or a file cannot be written.
+        """
+        entry = self._bound(task, data)
+        written: list[Path] = []
+        for name in entry.splits("test"):
+            read = entry.task.read(name)
+            examples = read if isinstance(read, Sequence) else list(read)
+            predictions = self.predict(task, examples, advance=advance)
+            written += entry.task.write(name, examples, predictions, folder)
+        return written
+
+    def test_files(self, task: str, data: Path | None = None) -> tuple[Path, ...]:
+        """The files of a task's test splits, whether they exist or not."""
+        entry = self.task(task)
+        folder = self._data(data)
+        return tuple(
+            path for name in entry.splits("test") for path in entry.task.files(folder, name)
+        )
+
+    def _data(self, data: Path | None) -> Path:
+        if data is not None:
+            return data
+        return named_data_folder(str(self._values["data"]["dir"]))
+
+    def _bound(self, task: str, data: Path | None) -> PreparedTask:
+        """A task bound to a data folder whose labels are those of its head."""
+        entry = self.task(task)
+        found = entry.task.setup(self._data(data))
+        if found.labels != entry.info.labels:
+            raise DataError(
+                f"task {task}: the data's labels are {_names(found)}, the head's "
+                f"{_names(entry.info)}"
+            )
+        return entry
 
     def main_metric(self, task: str) -> str:
         """``split/metric`` that the task is judged by."""
@@ -157,6 +207,7 @@ class TrainedRun:
         recipe = settle(self._recipe_of(state))
         infos = {task: record.info for task, record in state.records.items()}
         model, _ = build_model(recipe, infos)
+        _check_encoder(recipe, model, state)
         for task, folder in state.tasks.items():
             _load_task(recipe, model, task, folder)
         model.to(recipe.training.device).eval()
@@ -216,10 +267,46 @@ def load_run(
     """
     folder = Path(run)
     states = saved_states(folder, source)
-    values = load_recipe(str(folder / "recipe.json")).values
+    values = _run_recipe(folder / "recipe.json")
+    if source != "best":
+        _check_complete(folder, values, states[0])
     return TrainedRun(
         values, registry or load_registry(), states, device=device, strict_data=strict_data
     )
+
+
+def _run_recipe(path: Path) -> Mapping[str, Any]:
+    """The recipe that a run wrote, in which every slot and every default is there."""
+    values = load_recipe(str(path)).values
+    expected = {"tasks": list, "adapters": list, "tokenizer": dict, "training": dict, "data": dict}
+    for key, kind in expected.items():
+        if not isinstance(values.get(key), kind):
+            raise RunFolderError(f'{path}: not a recipe that a run wrote (no "{key}")')
+    if not all(
+        isinstance(slot, dict) and {"id", "uses"} <= slot.keys() for slot in values["tasks"]
+    ):
+        raise RunFolderError(f"{path}: not a recipe that a run wrote (a task without id)")
+    return values
+
+
+def _check_complete(run: Path, values: Mapping[str, Any], state: SavedState) -> None:
+    """Refuse a state that lacks a task of the run: it would go unanswered in silence."""
+    for slot in values["tasks"]:
+        if slot["uses"] is None and slot.get("metric") and _id(slot) not in state.tasks:
+            place = state.encoder.parent / _id(slot)
+            raise CheckpointError(f"{place}: damaged: task {_id(slot)} of {run} is not there")
+
+
+def _check_encoder(recipe: ResolvedRecipe, model: MultiTaskModel, state: SavedState) -> None:
+    """Refuse an encoder that is not the one its tasks were trained with."""
+    views = canonical_views(model.encoder, encoder_names(recipe))
+    if (
+        encoder_hash({f"encoder.{name}": view for name, view in views.items()})
+        != state.encoder_hash
+    ):
+        raise CheckpointError(
+            f"{state.encoder}: damaged: its weights are not those that config.json was written for"
+        )
 
 
 def _load_task(recipe: ResolvedRecipe, model: MultiTaskModel, task: str, folder: Path) -> None:

@@ -13,10 +13,10 @@ from bertmod.errors import BertmodError, PluginError, Problem, RecipeError
 from bertmod.recipe.accepted import is_path
 from bertmod.recipe.load import RawRecipe
 from bertmod.recipe.paths import Path, path_text, positions, whole_path
-from bertmod.recipe.schema import DEFAULT_SLOTS, RecipeKeys, slot_model
+from bertmod.recipe.schema import AUTO, DEFAULT_SLOTS, RecipeKeys, slot_model
 from bertmod.recipe.validate import Finding, json_schema, validate
 from bertmod.registry import Entry, Registry, UnknownNameError
-from bertmod.wording import article, listed, shown
+from bertmod.wording import article, did_you_mean, listed, shown
 
 ArgsT = ParamSpec("ArgsT")
 AnswerT = TypeVar("AnswerT")
@@ -192,19 +192,23 @@ class Draft:
     ) -> tuple[str, Entry[Any] | None]:
         name = value.get("name")
         where = (*path, "name")
-        available = f"available: {listed(self.registry.names(kind))}"
+        names = self.registry.names(kind)
+        available = f"available: {listed((AUTO, *names) if kind == 'loader' else names)}"
         if name is None:
             self.add(where, f"missing: which {kind} is it?", available)
             return "", None
         if not isinstance(name, str):
             self.add(where, f"expected the name of {article(kind)}, not {shown(name)}", available)
             return "", None
-        if (kind, name) == ("loader", "auto"):
+        if (kind, name) == ("loader", AUTO):
             return name, None
         try:
             return name, self.registry.get(kind, name, near=near)
         except UnknownNameError as error:
-            self.add(where, error.what, *error.more)
+            what = error.what
+            if kind == "loader" and "did you mean" not in what:
+                what += did_you_mean(name, [AUTO])
+            self.add(where, what, *error.more)
         return name, None
 
     def _absolute(self, half: Half, options: dict[str, Any]) -> dict[str, Any]:

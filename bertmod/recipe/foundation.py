@@ -242,6 +242,8 @@ def _tokenizer(draft: Draft) -> None:
     unknown = wants and half.options.get("vocab") is None
     if unknown or not draft.check_options(half):
         half.config = None
+    else:
+        half.config = half.ask(half.spec.complete, half.config)
 
 
 def _sample_vocabulary(draft: Draft) -> str | None:
@@ -270,7 +272,8 @@ def _encoder(draft: Draft) -> None:
         draft.add(
             ("tokenizer", "vocab"),
             f"the vocabulary has {size:,} entries, the encoder {stated:,} word embeddings",
-            "use the vocabulary that belongs to the encoder, or leave encoder.vocab_size out",
+            "use the vocabulary that belongs to the encoder"
+            + ("" if "vocab_size" in half.taken else ", or leave encoder.vocab_size out"),
         )
     half.config = half.ask(half.spec.complete, half.config)
     if draft.checkpoint is None or draft.description is not None:

@@ -63,11 +63,9 @@ def build(config: WordPieceConfig) -> WordPieceTokenizer:
     """
     from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 
-    pieces = read_vocabulary(_path(config))
-    found = find_lower_case(pieces) is not False
     return WordPieceTokenizer(
-        pieces,
-        lower_case=found if config.lower_case is None else config.lower_case,
+        read_vocabulary(_path(config)),
+        lower_case=complete(config).lower_case is not False,
         split_cjk=config.split_cjk,
         drop_unassigned=config.drop_unassigned,
         max_word_length=config.max_word_length,
@@ -100,6 +98,19 @@ def check(config: WordPieceConfig) -> Sequence[Problem]:
     return vocabulary_problems(pieces, lower_case=config.lower_case)
 
 
+def complete(config: WordPieceConfig) -> WordPieceConfig:
+    """The options with ``lower_case`` as the vocabulary's letters tell, true where they do not.
+
+    Raises:
+        DataError: If the vocabulary cannot be read.
+        ValueError: If no vocabulary is named.
+    """
+    if config.lower_case is not None:
+        return config
+    lower_case = find_lower_case(read_vocabulary(_path(config))) is not False
+    return config.model_copy(update={"lower_case": lower_case})
+
+
 def _path(config: WordPieceConfig) -> str:
     if config.vocab is None:
         raise ValueError("tokenizer.vocab is null: the recipe is not resolved")
@@ -115,6 +126,7 @@ def bertmod_tokenizers() -> Iterator[TokenizerSpec]:
         build=build,
         vocab_size=vocab_size,
         files=files,
+        complete=complete,
         check=check,
         summary="Google's WordPiece: splits off punctuation, then longest match first.",
         source="google-research/bert tokenization.py; Wu et al. 2016, arXiv:1609.08144",

@@ -1,0 +1,126 @@
+"""Scores of runs: kept as JSON after each one, shown as a Markdown table."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+
+class OtherResults(Exception):
+    """A file holds results of another comparison."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        tool: Who trained, with which precision.
+        seed: Its seed.
+        accuracy: On the dev split, in [0, 1].
+        f1: On the dev split, of the class 1, in [0, 1].
+        precision: Arithmetic of the forward.
+        steps: Optimizer steps.
+        seconds: Whole process.
+        details: What else the tool said.
+    """
+
+    tool: str
+    seed: int
+    accuracy: float
+    f1: float
+    precision: str
+    steps: int
+    seconds: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All runs of a comparison so far.
+
+    Attributes:
+        subject: What is compared; results of different subjects do not mix.
+        facts: Machine, versions, command and notes, for the reader.
+        runs: In the order in which they ended.
+    """
+
+    subject: dict[str, Any]
+    facts: dict[str, Any]
+    runs: tuple[Run, ...] = ()
+
+    @classmethod
+    def open(cls, path: Path, *, subject: dict[str, Any], facts: dict[str, Any]) -> Results:
+        """The results of a file, or none yet; facts are those given.
+
+        Raises:
+            OtherResults: If the file holds results of something else.
+        """
+        subject = json.loads(json.dumps(subject))
+        if not path.is_file():
+            return cls(subject, facts)
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["subject"] != subject:
+            raise OtherResults(f"{path}: results of other settings; name another file or remove it")
+        return cls(subject, facts, tuple(Run(**run) for run in stored["runs"]))
+
+    def with_run(self, run: Run) -> Results:
+        """These results and one more."""
+        return replace(self, runs=(*self.runs, run))
+
+    def has(self, tool: str, seed: int) -> bool:
+        """Whether a run was made already."""
+        return any((run.tool, run.seed) == (tool, seed) for run in self.runs)
+
+    def of(self, tool: str) -> list[Run]:
+        """A tool's runs, by seed."""
+        return sorted((run for run in self.runs if run.tool == tool), key=lambda run: run.seed)
+
+    def save(self, path: Path, markdown: str) -> None:
+        """Write the JSON file, and the Markdown beside it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for target, text in (
+            (path, json.dumps(asdict(self), indent=2) + "\n"),
+            (path.with_suffix(".md"), markdown),
+        ):
+            aside = target.with_name(f".{target.name}")
+            aside.write_text(text, encoding="utf-8")
+            os.replace(aside, target)
+
+
+def score_table(results: Results, tools: Iterable[str]) -> list[str]:
+    """Lines of a Markdown table: every run, then each tool's mean and standard deviation."""
+    rows: list[tuple[str, ...]] = [
+        ("tool", "precision", "seed", "accuracy", "F1", "steps", "seconds"),
+        ("---", "---", "---:", "---:", "---:", "---:", "---:"),
+    ]
+    summary = []
+    for tool in tools:
+        runs = results.of(tool)
+        rows += [_row(run) for run in runs]
+        if runs:
+            summary.append(_mean_row(tool, runs))
+    return [f"| {' | '.join(row)} |" for row in (*rows, *summary)]
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    scores = (f"{100 * run.accuracy:.2f}", f"{100 * run.f1:.2f}")
+    return (run.tool, run.precision, str(run.seed), *scores, str(run.steps), f"{run.seconds:.0f}")
+
+
+def _mean_row(tool: str, runs: Sequence[Run]) -> tuple[str, ...]:
+    accuracy = spread([100 * run.accuracy for run in runs])
+    f1 = spread([100 * run.f1 for run in runs])
+    seconds = f"{fmean(run.seconds for run in runs):.0f}"
+    return (f"**{tool}**", runs[0].precision, f"mean of {len(runs)}", accuracy, f1, "", seconds)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and, of two values or more, the sample's standard deviation."""
+    mean = f"{fmean(values):.2f}"
+    return f"**{mean}** ± {stdev(values):.2f}" if len(values) > 1 else f"**{mean}**"

@@ -1,0 +1,91 @@
+"""Hyper-parameters that every tool of a comparison gets, and their form as a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """One task alone, the whole encoder trained.
+
+    Attributes:
+        num_epochs: Length of the run, epochs.
+        steps: Optimizer steps in place of ``num_epochs``, to try things out; None for all.
+        batch_size: Rows of a step.
+        learning_rate: Peak of a linear schedule that ends at 0.
+        warmup_proportion: Share of the steps over which the learning rate rises from 0.
+        weight_decay: Of matrices; biases and LayerNorms have none.
+        betas: AdamW's decay rates of its two moments.
+        eps: AdamW's epsilon.
+        max_grad_norm: Bound of the norm of all gradients together.
+        dropout: Of embeddings, attention, hidden states and the pooled output.
+        max_length: Longest row, tokens.
+    """
+
+    num_epochs: int = 3
+    steps: int | None = None
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+    warmup_proportion: float = 0.1
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    max_grad_norm: float = 1.0
+    dropout: float = 0.1
+    max_length: int = 128
+
+    def recipe(
+        self, task: str, *, data: str, checkpoint: str, seed: int, precision: str
+    ) -> dict[str, Any]:
+        """A recipe of one task without adapters.
+
+        Args:
+            task: Name of the task.
+            data: Data folder.
+            checkpoint: Checkpoint to start from.
+            seed: The run's seed.
+            precision: ``auto``, ``fp32`` or ``bf16``.
+        """
+        length = {"num_epochs": self.num_epochs}
+        if self.steps is not None:
+            length = {"num_epochs": 1, "steps_per_epoch": self.steps}
+        return {
+            "schema_version": 1,
+            "seed": seed,
+            "data": {"dir": data, "max_length": self.max_length},
+            "checkpoint": {"name": "auto", "path": checkpoint},
+            "encoder": {
+                "name": "bert",
+                "hidden_dropout_prob": self.dropout,
+                "attention_probs_dropout_prob": self.dropout,
+            },
+            "tasks": [{"name": task, "head": {"name": "classification", "dropout": self.dropout}}],
+            "adapters": [],
+            "sampler": {"name": "proportional"},
+            "optimizer": {
+                "name": "adamw",
+                "learning_rate": self.learning_rate,
+                "weight_decay": self.weight_decay,
+                "betas": list(self.betas),
+                "eps": self.eps,
+                "clip": "global",
+                "max_grad_norm": self.max_grad_norm,
+            },
+            "schedule": {"name": "linear", "warmup_proportion": self.warmup_proportion},
+            "training": {
+                **length,
+                "global_batch_size": self.batch_size,
+                "precision": precision,
+                "device": "cpu",
+            },
+            # Nothing is resumed or chosen by its score: the model of the last step is what counts.
+            "evaluation": {"every_steps": NEVER},
+            "saving": {"every_steps": NEVER},
+            "trackers": [{"name": "jsonl"}],
+        }
+
+
+NEVER = 10**9
+"""More steps than any run has; the end of a run counts all the same."""
