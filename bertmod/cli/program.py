@@ -72,6 +72,8 @@ def _run(words: list[str], *, debug: bool, strict: bool) -> int:
         app = _app(_offered(registry))
     command = typer.main.get_command(app)
     answer = command.main(words or ["--help"], prog_name="bertmod", standalone_mode=False)
+    if answer == INTERRUPTED:  # some versions of typer catch Ctrl-C, and say nothing
+        raise KeyboardInterrupt
     return answer if isinstance(answer, int) else 0
 
 

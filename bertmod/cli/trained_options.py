@@ -15,6 +15,7 @@ SourceOption = Annotated[
     Literal["mean", "best", "final"],
     typer.Option(
         "--from",
+        metavar="mean|best|final",
         help="Which state: the best mean over tasks, each task's own best, or the last step.",
     ),
 ]

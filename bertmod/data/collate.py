@@ -77,7 +77,7 @@ def collate(
         token_type_ids_T=None if types is None else tokens(types),
         feature_of_row_R=torch.from_numpy(features).to(device),
         targets={
-            name: torch.from_numpy(np.ascontiguousarray(value)).to(device)
+            name: torch.from_numpy(np.array(value, order="C")).to(device)  # never a file's memory
             for name, value in targets.items()
         },
         context=RowContext.of(

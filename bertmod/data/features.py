@@ -143,9 +143,17 @@ class FeatureTable(Sequence[Feature]):
 
     @classmethod
     def concatenate(cls, tables: Sequence[FeatureTable]) -> FeatureTable:
-        """Tables one behind another; examples keep the indices that each table gives them."""
+        """Tables one behind another; examples keep the indices that each table gives them.
+
+        Raises:
+            ValueError: If a column is there for some tables only; empty tables need none.
+        """
+        tables = [table for table in tables if len(table)] or tables[:1]
         if len(tables) == 1:
             return tables[0]
+        _require_same([table.tokens for table in tables])
+        for group in _GROUPS:
+            _require_same([getattr(table, group) for table in tables])
         groups = {
             group: {
                 name: _stack_columns([getattr(table, group)[name] for table in tables])
@@ -277,10 +285,14 @@ def _read_group(arrays: Mapping[str, np.ndarray], group: str) -> dict[str, Colum
     }
 
 
-def _columns(rows: Sequence[Arrays]) -> dict[str, Column]:
-    names = rows[0].keys() if rows else ()
-    if any(row.keys() != names for row in rows):
+def _require_same(named: Sequence[Mapping[str, object]]) -> None:
+    if any(each.keys() != named[0].keys() for each in named):
         raise ValueError("a column must be there for all features of a split or for none")
+
+
+def _columns(rows: Sequence[Arrays]) -> dict[str, Column]:
+    _require_same(rows)
+    names = rows[0].keys() if rows else ()
     return {name: Column.of([row[name] for row in rows]) for name in names}
 
 

@@ -37,9 +37,7 @@ MAJORITY = {
 def learned(scores: dict[str, float]) -> set[str]:
     """The metrics that are clearly above what ignoring the text would give."""
     return {
-        name
-        for name, margin in MARGINS.items()
-        if scores[name] >= MAJORITY.get(name, 0.0) + margin
+        name for name, margin in MARGINS.items() if scores[name] >= MAJORITY.get(name, 0.0) + margin
     }
 
 

@@ -95,7 +95,7 @@ def _metavar(param: Any) -> str:
 def _spelling(param: Any) -> str:
     names = ", ".join([*param.opts, *param.secondary_opts])
     takes_value = not param.is_flag and not param.count
-    return f"{names} {param.metavar or param.type.name.upper()}" if takes_value else names
+    return f"{names} {_metavar(param)}" if takes_value else names
 
 
 def _default(param: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field
 
@@ -30,6 +31,11 @@ class DecayConfig(ComponentConfig):
         description="Optimizer steps over which the learning rate rises from 0, 0 or more; "
         "null leaves it to warmup_proportion.",
     )
+    decay_from: Literal["start", "warmup_end"] = Field(
+        "start",
+        description="Where the fall begins: at the run's start, so that it is under way when the "
+        "warm-up ends (Google's), or at 1 at the warm-up's end (transformers').",
+    )
 
 
 class ConstantConfig(ComponentConfig):
@@ -55,7 +61,8 @@ def build_linear(config: DecayConfig) -> Schedule:
     from bertmod.builtin.schedules.shapes import WarmedUp, Warmup, linear
 
     proportion = _or_else(config.warmup_proportion, DEFAULT_PROPORTION)
-    return WarmedUp(Warmup(proportion, config.warmup_steps), linear)
+    warmup = Warmup(proportion, config.warmup_steps)
+    return WarmedUp(warmup, linear, anchored=config.decay_from == "warmup_end")
 
 
 def build_cosine(config: DecayConfig) -> Schedule:
@@ -63,7 +70,8 @@ def build_cosine(config: DecayConfig) -> Schedule:
     from bertmod.builtin.schedules.shapes import WarmedUp, Warmup, cosine
 
     proportion = _or_else(config.warmup_proportion, DEFAULT_PROPORTION)
-    return WarmedUp(Warmup(proportion, config.warmup_steps), cosine)
+    warmup = Warmup(proportion, config.warmup_steps)
+    return WarmedUp(warmup, cosine, anchored=config.decay_from == "warmup_end")
 
 
 def build_constant(config: ConstantConfig) -> Schedule:

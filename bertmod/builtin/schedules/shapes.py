@@ -19,6 +19,10 @@ class Warmup:
     proportion: float = 0.0
     steps: int | None = None
 
+    def length(self, total: int) -> float:
+        """Length in optimizer steps of a run of ``total`` steps, possibly not whole."""
+        return float(self.steps) if self.steps is not None else self.proportion * total
+
     def multiplier(self, step: int, total: int) -> float | None:
         """The multiplier during the warm-up, in [0, 1); None once it is over."""
         if self.steps is not None:
@@ -31,16 +35,19 @@ class Warmup:
 class WarmedUp:
     """A warm-up, then a shape over the whole run.
 
-    The shape sees the progress from the beginning of the run, not from the warm-up's end: with
-    10 % of warm-up the linear decay goes from nearly 1 to 0.9 within one step, as Google's does.
+    The shape sees the progress from the beginning of the run: with 10 % of warm-up the linear
+    decay goes from nearly 1 to 0.9 within one step, as Google's does. ``anchored`` at the
+    warm-up's end it begins at 1 there, as transformers' does.
 
     Attributes:
         warmup: The warm-up.
         shape: Progress in [0, 1] to the multiplier after the warm-up.
+        anchored: Whether progress counts from the warm-up's end.
     """
 
     warmup: Warmup
     shape: Callable[[float], float]
+    anchored: bool = False
 
     def __call__(self, step: int, total: int) -> float:
         """The multiplier, in [0, 1].
@@ -55,7 +62,10 @@ class WarmedUp:
         if step < 0 or total <= 0:
             raise ValueError(f"step {step} of {total}: need step >= 0 and total > 0")
         rising = self.warmup.multiplier(step, total)
-        return self.shape(min(step / total, 1.0)) if rising is None else rising
+        if rising is not None:
+            return rising
+        start = self.warmup.length(total) if self.anchored else 0.0
+        return self.shape(min((step - start) / (total - start), 1.0) if start < total else 1.0)
 
 
 def linear(progress: float) -> float:

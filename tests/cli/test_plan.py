@@ -1,0 +1,102 @@
+"""``bertmod plan``: what a run would do, without a run folder."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+
+from bertmod.builtin.tokenizers.plugin import WordPieceConfig, build
+
+
+def plan_of(result) -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """Lines above the table, cells by task, lines below it."""
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    table = [re.split(r"  +", line) for line in lines[4:-2]]
+    return lines[:3], {row[0]: row[1:] for row in table}, lines[-2:]
+
+
+def test_a_plan(bertmod, recipe, sample, tmp_path) -> None:
+    name = recipe(
+        tasks=[{"name": "cola"}, {"name": "rte"}, {"name": "ax", "uses": "rte"}],
+        sampler={"name": "proportional"},
+        training={"num_epochs": 3, "steps_per_epoch": 4, "device": "cpu", "precision": "fp32"},
+    )
+    name = recipe(
+        **{
+            **json.loads((tmp_path / name).read_text()),
+            "tasks": [{"name": "cola"}, {"name": "rte"}],
+        }
+    )
+    result = bertmod("plan", name)
+    above, tasks, below = plan_of(result)
+    checked = bertmod("check", name).stdout
+    encoder, adapters = re.search(r"encoder (\S+) parameters, adapters (\S+): ", above[1]).groups()
+    assert f" {encoder} parameters" in checked
+    total = int(encoder.replace(",", "")) + int(adapters.replace(",", ""))
+    assert above == [
+        "tiny.json",
+        f"encoder {encoder} parameters, adapters {adapters}: "
+        f"{total / int(encoder.replace(',', '')):.4f} times the encoder",
+        "12 steps, 4 an epoch, fp32 on cpu",
+    ]
+    cola, rte = tasks["cola"], tasks["rte"]
+    own = int(adapters.replace(",", "")) // 2 + 2 * 32 + 2
+    assert cola[:2] == ["2,800", f"{own:,}"]
+    assert rte[:2] == ["1,800", f"{own:,}"]
+    assert cola[2] == f"{12 * 2800 / 4600:.0f}"
+    assert rte[2] == f"{12 * 1800 / 4600:.0f}"
+    assert re.fullmatch(
+        r"memory of a step, estimated: \d+ MiB \(weights \d+ MiB, gradients \d+ MiB, "
+        r"optimizer \d+ MiB, activations \d+ MiB\)",
+        below[0],
+    )
+    assert re.fullmatch(
+        r"time, measured over 9 steps: \d+\.\d{3} s a step, 0\.00 hours of training in all",
+        below[1],
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.json"], "no run folder"
+
+
+def test_rows_that_a_small_length_would_cut(here, recipe, sample) -> None:
+    name = recipe(tasks=[{"name": "rte", "max_length": 16}], data={"max_length": 32})
+    _, tasks, _ = plan_of(here("plan", name))
+    tokenizer = build(WordPieceConfig(vocab=str(sample / "vocab.txt")))
+    rows = [line.split("\t") for line in (sample / "RTE/train.tsv").read_text().splitlines()[1:]]
+    first, second = (tokenizer.texts([row[place] for row in rows]) for place in (1, 2))
+    cut = int(np.sum(tokenizer.rows(first, second, max_length=16).truncated))
+    assert 0 < cut < len(rows)
+    assert tasks["rte"][3:] == [f"{cut:,} ({cut / len(rows):.1%})", "16"]
+
+
+def test_a_run_of_one_step_can_be_planned(here, recipe) -> None:
+    name = recipe(training={"num_epochs": 1, "steps_per_epoch": 1, "device": "cpu"})
+    _, _, below = plan_of(here("plan", name))
+    assert below[1].startswith("time, measured over 1 step: ")
+
+
+def test_malformed_rows_are_told_once(here, recipe, cola, tmp_path) -> None:
+    file = cola / "CoLA/train.tsv"
+    file.write_text(file.read_text() + "x\t1\tshort\n")
+    result = here("plan", recipe(), "--data", "data")
+    assert (result.returncode, result.stderr) == (
+        0,
+        f"WARNING: {file}: left out 1 malformed row of 41\n  line 41: 3 columns, not 4\n",
+    )
+
+
+def test_a_paper_recipe_asks_for_data_and_checkpoint(here) -> None:
+    result = here("plan", "paper/pals_anneal")
+    assert (result.returncode, result.stdout) == (2, "")
+    lines = result.stderr.splitlines()
+    assert lines[0].endswith("recipes/paper/pals_anneal.json: 2 problems")
+    assert lines[1:] == [
+        "  data.dir",
+        "      null: the recipe does not say where the data is",
+        "      give --data FOLDER, or write the folder here",
+        "  checkpoint.path",
+        "      null: the recipe does not say where the checkpoint is",
+        "      give --checkpoint PATH, or write the path here",
+    ]

@@ -1,0 +1,118 @@
+"""Batches: layouts, targets and positions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bertmod import Feature
+from bertmod.data.collate import collate, host_targets
+from bertmod.data.features import FeatureTable
+
+
+def feature(*rows, start: int = 0, label: float = 0.0) -> Feature:
+    return Feature(
+        example=0,
+        rows=tuple(
+            {
+                "input_ids": np.array(ids, np.int32),
+                "token_type_ids": np.array([0] * (len(ids) - 1) + [1], np.uint8),
+            }
+            for ids in rows
+        ),
+        targets={"labels": np.array(label)},
+        positions={"start": np.array(start), "pair": np.array([start, start + 1])},
+        host={},
+    )
+
+
+TABLE = FeatureTable.from_features(
+    [
+        feature([11, 12, 13], start=1, label=0.5),
+        feature([21, 22], [31, 32, 33, 34], start=4, label=1.5),
+        feature([41], start=-3, label=2.5),
+        feature([51, 52], start=2, label=3.5),
+    ]
+)
+
+
+def tokens_at(batch, name: str) -> list:
+    """The token that each position names; None where it does not count."""
+    flat = batch.targets[name].flatten().tolist()
+    return [None if place < 0 else batch.input_ids_T[place].item() for place in flat]
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_a_batch_of_rows(layout) -> None:
+    batch = collate(TABLE, layout=layout)
+    context = batch.context
+    real = context.position_of_token_T < context.lengths_R[context.row_of_token_T]
+    assert batch.input_ids_T[real].tolist() == [
+        *(11, 12, 13),
+        *(21, 22),
+        *(31, 32, 33, 34),
+        41,
+        *(51, 52),
+    ]
+    assert batch.token_type_ids_T[real].tolist() == [0, 0, 1, 0, 1, 0, 0, 0, 1, 1, 0, 1]
+    assert not batch.input_ids_T[~real].any()
+    assert context.lengths_R.tolist() == [3, 2, 4, 1, 2]
+    assert batch.feature_of_row_R.tolist() == [0, 1, 1, 2, 3]
+    assert batch.targets["labels"].tolist() == [0.5, 1.5, 2.5, 3.5]
+    assert batch.targets["labels"].dtype == torch.float64
+    assert batch.input_ids_T.dtype == torch.int64
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_positions_count_flat_tokens(layout) -> None:
+    """Below 0 is the first token; beyond the feature counts nothing."""
+    batch = collate(TABLE, layout=layout)
+    assert tokens_at(batch, "start") == [12, 33, 41, None]
+    assert tokens_at(batch, "pair") == [12, 13, 33, 34, 41, 41, None, None]
+    assert batch.targets["pair"].shape == (4, 2)
+
+
+def test_targets_on_the_host_tell_what_counts() -> None:
+    targets = host_targets(TABLE)
+    assert targets["start"].tolist() == [1, 4, 0, -1]
+    assert targets["pair"].tolist() == [[1, 2], [4, 5], [0, 0], [-1, -1]]
+    assert targets["labels"].tolist() == [0.5, 1.5, 2.5, 3.5]
+
+
+def test_shapes_that_repeat() -> None:
+    """Padded rows have a multiple of 8 tokens, packed ones 64 together if there is room."""
+    long = FeatureTable.from_features([feature(list(range(1, 18)))] * 5)
+    for layout, tokens in (("padded", 120), ("packed", 120)):
+        batch = collate(long, layout=layout)
+        assert batch.context.max_length == 24
+        assert len(batch.input_ids_T) == tokens
+    mixed = FeatureTable.from_features([feature(list(range(1, n + 1))) for n in (40, 3, 2, 1, 9)])
+    batch = collate(mixed)
+    assert len(batch.input_ids_T) == 64
+    assert len(collate(mixed, layout="padded").input_ids_T) == 200
+
+
+def test_rows_of_several_tasks() -> None:
+    batch = collate(TABLE, tasks=[3, 3, 3, 1, 1])
+    assert [(span.task, span.first_row, span.end_row) for span in batch.context.spans] == [
+        (3, 0, 3),
+        (1, 3, 5),
+    ]
+
+
+def test_without_segments() -> None:
+    only = {"input_ids": np.array([5, 6], np.int32)}
+    table = FeatureTable.from_features([Feature(0, (only,), {}, {}, {})])
+    assert collate(table).token_type_ids_T is None
+
+
+def test_memory_mapped_features(tmp_path, recwarn) -> None:
+    TABLE.save(tmp_path)
+    opened = FeatureTable.open(tmp_path)
+    for layout in ("packed", "padded"):
+        ours, theirs = collate(opened, layout=layout), collate(TABLE, layout=layout)
+        assert torch.equal(ours.input_ids_T, theirs.input_ids_T)
+        for name, target in theirs.targets.items():
+            assert torch.equal(ours.targets[name], target)
+    assert not recwarn.list
