@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,14 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from bertmod.data.durable import OLD, WRITING, discard_folder, remove_folder, write_folder
+from bertmod.data.durable import (
+    OLD,
+    WRITING,
+    discard_folder,
+    remove_folder,
+    sync_folder,
+    write_folder,
+)
 from bertmod.errors import CheckpointError
 from bertmod.model.tensor_file import load_tensors, save_tensors
 
@@ -82,10 +89,39 @@ def load_newest(folder: Path) -> Snapshot | None:
     Raises:
         CheckpointError: If there are checkpoints and none is whole, or one is of a newer format.
     """
+    found = _newest_whole(folder)
+    return None if found is None else found[1]
+
+
+def resume_newest(folder: Path, *, keep: int) -> Snapshot | None:
+    """``load_newest``, after which the folder is as if no kill had ever disturbed it.
+
+    Args:
+        folder: Folder of all checkpoints of the run, owned.
+        keep: Checkpoints that stay, positive.
+
+    Raises:
+        CheckpointError: As ``load_newest``.
+        OSError: If the folder cannot be put in order.
+    """
+    found = _newest_whole(folder)
+    if found is None:
+        return None
+    path, snapshot = found
+    if path.name.startswith(OLD):
+        target = path.with_name(path.name.removeprefix(OLD))
+        remove_folder(target)  # damaged, or it would have been taken
+        path.rename(target)
+        sync_folder(folder)
+    _clear_left_over(folder, _kept(folder, snapshot.step, keep=keep))
+    return snapshot
+
+
+def _newest_whole(folder: Path) -> tuple[Path, Snapshot] | None:
     found = _checkpoints(folder) if folder.is_dir() else []
     for _, path in found:
         try:
-            return load_checkpoint(path)
+            return path, load_checkpoint(path)
         except DamagedCheckpointError as error:
             LOG.warning("%s; trying the one before", error)
     if found:
@@ -199,11 +235,18 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 def _rotate(folder: Path, newest: int, *, keep: int) -> None:
     """Leave the newest ``keep`` checkpoints up to a step, and nothing that a kill left over."""
-    found = _checkpoints(folder)
-    kept = [path for step, path in found if step <= newest][:keep]
-    for _, path in found:
-        if path not in kept and path.name[0] != ".":
+    kept = _kept(folder, newest, keep=keep)
+    for _, path in _checkpoints(folder):
+        if path not in kept and not path.name.startswith(OLD):
             discard_folder(path)
+    _clear_left_over(folder, kept)
+
+
+def _kept(folder: Path, newest: int, *, keep: int) -> list[Path]:
+    return [path for step, path in _checkpoints(folder) if step <= newest][:keep]
+
+
+def _clear_left_over(folder: Path, kept: Sequence[Path]) -> None:
     for path in folder.iterdir():
         if path not in kept and _LEFT_OVER.fullmatch(path.name):
             remove_folder(path)

@@ -42,7 +42,8 @@ class Keeper:
     Args:
         folder: The run folder.
         writer: Writes the model's parts.
-        metrics: Task id to its metric's name and whether greater is better, in task order.
+        metrics: Task id to its metric's name (empty if it is never scored) and whether greater is
+            better, in task order.
         select: ``mean``, or ``sum`` for ``best/mean`` alone.
     """
 

@@ -19,10 +19,10 @@ from bertmod.contracts.tracker import Tracker
 from bertmod.data.features import FeatureTable
 from bertmod.engine.checkpoint import (
     Snapshot,
-    load_newest,
     optimizer_state,
     restore_model,
     restore_optimizer,
+    resume_newest,
     save_checkpoint,
 )
 from bertmod.engine.counters import Counters
@@ -131,7 +131,7 @@ class Trainer:
             loss_weights={task.id: task.loss_weight for task in tasks},
         )
         self._orders = {task.id: self._row_order(task) for task in tasks}
-        metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks if task.metric}
+        metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks}
         self._keeper = (
             None
             if folder is None or writer is None
@@ -178,7 +178,10 @@ class Trainer:
             CheckpointError: If the run's checkpoints are damaged or belong to another model.
         """
         if resume:
-            self._resume()
+            try:
+                self._resume()
+            except OSError as error:
+                raise TrainingError(self._write_failure(error)) from error
         progress = Progress(self.total_steps, self.steps_per_epoch, quiet=self._quiet)
         progress.start(self.step)
         try:
@@ -330,7 +333,8 @@ class Trainer:
         LOG.info("saved %s", path)
 
     def _resume(self) -> None:
-        snapshot = None if self._folder is None else load_newest(self._folder.checkpoints)
+        folder, keep = self._folder, self.settings.keep
+        snapshot = None if folder is None else resume_newest(folder.checkpoints, keep=keep)
         if snapshot is None:
             LOG.warning("no checkpoint to resume from: starting at step 0")
             self._trackers.resumed(0)

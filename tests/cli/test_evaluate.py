@@ -60,7 +60,7 @@ def test_data_with_other_labels(here, trained, cola) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (
         2,
         "",
-        f"error: {file}: every row is malformed (2)\n"
+        "error: data/CoLA/dev.tsv: every row is malformed (2)\n"
         '  line 1: label "good" is none of "0", "1"\n'
         '  line 2: label "bad" is none of "0", "1"\n',
     )
@@ -87,7 +87,7 @@ def test_malformed_dev_rows(here, trained, cola) -> None:
     file = cola / "CoLA/dev.tsv"
     file.write_text(file.read_text() + "x\t1\tshort\n")
     words = ("evaluate", trained, "--task", "cola", "--data", "data")
-    problem = f"{file}: %s1 malformed row of 17\n  line 17: 3 columns, not 4\n"
+    problem = "data/CoLA/dev.tsv: %s1 malformed row of 17\n  line 17: 3 columns, not 4\n"
     result = here(*words)
     assert (result.returncode, result.stderr) == (0, f"WARNING: {problem % 'left out '}")
     result = here(*words, "--strict-data")

@@ -151,15 +151,15 @@ def test_sources(here, table, trained) -> None:
         assert (result.returncode, result.stdout.splitlines()[0]) == (0, "index\tprediction")
 
 
-def test_a_run_answers_without_its_data(bertmod, recipe, cola, table, tmp_path) -> None:
-    assert bertmod("run", recipe(), "--data", "data", "--output", "run", "--quiet").returncode == 0
+def test_a_run_answers_without_its_data(here, recipe, cola, table, tmp_path) -> None:
+    assert here("run", recipe(), "--data", "data", "--output", "run", "--quiet").returncode == 0
     shutil.rmtree(cola)
     (tmp_path / "run").rename(tmp_path / "moved")
     table("x.tsv", "text\nThe cat sat.\n")
-    result = bertmod("predict", "moved", "--input", "x.tsv")
+    result = here("predict", "moved", "--input", "x.tsv")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout in ("index\tprediction\n0\t0\n", "index\tprediction\n0\t1\n")
-    result = bertmod("evaluate", "moved")
+    result = here("evaluate", "moved")
     assert (result.returncode, result.stderr) == (
         2,
         f"error: {cola}: no such data folder\n"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bertmod import CheckpointError
-from bertmod.engine.checkpoint import Snapshot, load_newest, save_checkpoint
+from bertmod.engine.checkpoint import Snapshot, load_newest, resume_newest, save_checkpoint
 from bertmod.engine.run_folder import RunFolder
 
 
@@ -134,6 +134,29 @@ def test_what_a_kill_left_over_goes_with_the_next_checkpoint(checkpoints) -> Non
     (checkpoints / "notes.txt").write_text("somebody's own")
     save_checkpoint(checkpoints, snapshot(12), keep=2)
     assert names(checkpoints) == ["notes.txt", "step-00000008", "step-00000012"]
+
+
+def test_resuming_puts_the_folder_in_order(checkpoints) -> None:
+    """Killed while it discarded 2: nothing may be saved any more that would clear it away."""
+    (checkpoints / ".old-step-00000002").mkdir()
+    (checkpoints / ".writing-step-00000012").mkdir()
+    assert resume_newest(checkpoints, keep=2).step == 8
+    assert names(checkpoints) == ["step-00000004", "step-00000008"]
+    assert load_newest(checkpoints).step == 8
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_resuming_puts_what_was_moved_aside_back(checkpoints, damaged) -> None:
+    (checkpoints / "step-00000008").rename(checkpoints / ".old-step-00000008")
+    if damaged:
+        (checkpoints / "step-00000008").mkdir()
+    assert resume_newest(checkpoints, keep=1).step == 8
+    assert names(checkpoints) == ["step-00000004", "step-00000008"]
+    assert load_newest(checkpoints).step == 8
+
+
+def test_nothing_to_resume(tmp_path) -> None:
+    assert resume_newest(tmp_path, keep=2) is None
 
 
 def test_a_damaged_newer_one_does_not_push_out_what_is_whole(checkpoints) -> None:

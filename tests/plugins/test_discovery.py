@@ -142,7 +142,8 @@ COMMAND = """
 def test_a_plugin_adds_a_command(site):
     site.install("greet", COMMAND.format(name="greet"))
     assert site.bertmod("greet", "--count", "2").stdout == "hello hello \n"
-    assert "  greet    Says hello.\n" in site.bertmod("--help").stdout
+    lines = site.bertmod("--help").stdout.splitlines()
+    assert ["greet", "Says", "hello."] in [line.split() for line in lines]
 
 
 def test_a_command_that_two_plugins_provide_is_chosen_by_provider(site):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import multiprocessing
 import os
 import shutil
@@ -170,3 +171,20 @@ def test_processes_may_ask_at_once(cache, source) -> None:
         process.join(30)
     assert [results.get() for _ in asking] == [True] * 4
     assert len(list(cache.iterdir())) == 1
+
+
+def test_warnings_are_given_again(cache, source) -> None:
+    def warned() -> FeatureTable:
+        logging.getLogger("bertmod").warning("a row is malformed")
+        return table()
+
+    again = []
+    arguments = {"files": [source], "key": KEY, "warn_again": lambda: again.append("again")}
+    cached_features(cache, make=warned, **arguments)
+    assert again == []
+    cached_features(cache, make=warned, **arguments)
+    assert again == ["again"]
+    other = {**arguments, "key": {**KEY, "max_length": "64"}}
+    for _ in range(2):
+        cached_features(cache, make=table, **other)
+    assert again == ["again"], "nothing was wrong with these"

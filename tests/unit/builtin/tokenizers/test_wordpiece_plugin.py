@@ -212,3 +212,13 @@ def test_recipe_without_a_vocabulary_must_be_resolved(spec):
             ValueError, match=r"^tokenizer\.vocab is null: the recipe is not resolved$"
         ):
             function(WordPieceConfig())
+
+
+@pytest.mark.parametrize(("piece", "lower_case"), [("cat", True), ("Cat", False)])
+def test_completing_the_options(tmp_path, piece, lower_case) -> None:
+    path = tmp_path / "vocab.txt"
+    path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n" + piece + "\n")
+    config = WordPieceConfig(vocab=str(path))
+    found = plugin.complete(config)
+    assert found == config.model_copy(update={"lower_case": lower_case})
+    assert plugin.complete(found) is found
