@@ -87,6 +87,8 @@ class RunFolder:
         form = "%(asctime)s %(levelname)s %(message)s"
         self._handler.setFormatter(logging.Formatter(form))
         LOG.addHandler(self._handler)
+        if LOG.level == logging.NOTSET:
+            LOG.setLevel(logging.INFO)
         return self
 
     def __exit__(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bertmod.data.durable import existing_folder
+from bertmod.data.durable import OLD, existing_folder
 from bertmod.errors import DataError, RunFolderError
 from bertmod.model.record import TASK_FILE, TaskRecord, read_encoder_record, read_task_record
 
@@ -95,10 +95,16 @@ def _state(encoder: Path, tasks: Mapping[str, Path]) -> SavedState:
 
 
 def _task_folders(folder: Path) -> dict[str, Path]:
+    """Folders of tasks by id; one that a kill left moved aside counts if nothing replaced it."""
     if not folder.is_dir():
         return {}
-    found = sorted(path.parent for path in folder.glob(f"*/{TASK_FILE}"))
-    return {path.name: path for path in found if not path.name.startswith(".")}
+    found: dict[str, Path] = {}
+    for path in sorted(file.parent for file in folder.glob(f"*/{TASK_FILE}")):
+        if path.name.startswith(OLD):
+            found.setdefault(path.name.removeprefix(OLD), path)
+        elif not path.name.startswith("."):
+            found[path.name] = path
+    return dict(sorted(found.items()))
 
 
 def _nothing_yet(run: Path, source: str) -> str:

@@ -220,3 +220,13 @@ def test_what_is_kept_gives_the_same_predictions(make, tmp_path) -> None:
             for ours, theirs in zip(seen[step][task], decoded(loaded.model, task), strict=True):
                 for name, array in ours.items():
                     np.testing.assert_array_equal(array, theirs[name])
+
+
+def test_a_task_that_a_kill_left_moved_aside_is_still_found(make) -> None:
+    assembled, run = make()
+    with run:
+        keeper_of(assembled, run).evaluated(4, {"rte": 0.5, "stsb": 0.1})
+        (run.path / "recipe.json").write_text(json.dumps(assembled.recipe.to_json()))
+    tasks = run.best / "tasks"
+    (tasks / "rte").rename(tasks / ".old-rte")
+    assert load_run(run.path, source="best").tasks == ("rte", "stsb")
