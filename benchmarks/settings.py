@@ -37,7 +37,15 @@ class FineTuning:
     max_length: int = 128
 
     def recipe(
-        self, task: str, *, data: str, checkpoint: str, seed: int, precision: str
+        self,
+        task: str,
+        *,
+        data: str,
+        checkpoint: str,
+        seed: int,
+        precision: str = "auto",
+        decay_from: str | None = None,
+        bucket_window: int | None = None,
     ) -> dict[str, Any]:
         """A recipe of one task without adapters.
 
@@ -47,44 +55,52 @@ class FineTuning:
             checkpoint: Checkpoint to start from.
             seed: The run's seed.
             precision: ``auto``, ``fp32`` or ``bf16``.
+            decay_from: Where the linear schedule begins to fall; None for bertmod's default.
+            bucket_window: Batches sorted by length together; None for bertmod's default.
         """
-        length = {"num_epochs": self.num_epochs}
-        if self.steps is not None:
-            length = {"num_epochs": 1, "steps_per_epoch": self.steps}
+        data_keys: dict[str, Any] = {"dir": data, "max_length": self.max_length}
+        if bucket_window is not None:
+            data_keys["bucket_window"] = bucket_window
+        schedule: dict[str, Any] = {"name": "linear", "warmup_proportion": self.warmup_proportion}
+        if decay_from is not None:
+            schedule["decay_from"] = decay_from
+        head = {"name": "classification", "dropout": self.dropout}
         return {
             "schema_version": 1,
             "seed": seed,
-            "data": {"dir": data, "max_length": self.max_length},
+            "data": data_keys,
             "checkpoint": {"name": "auto", "path": checkpoint},
             "encoder": {
                 "name": "bert",
                 "hidden_dropout_prob": self.dropout,
                 "attention_probs_dropout_prob": self.dropout,
             },
-            "tasks": [{"name": task, "head": {"name": "classification", "dropout": self.dropout}}],
-            "adapters": [],
-            "sampler": {"name": "proportional"},
-            "optimizer": {
-                "name": "adamw",
-                "learning_rate": self.learning_rate,
-                "weight_decay": self.weight_decay,
-                "betas": list(self.betas),
-                "eps": self.eps,
-                "clip": "global",
-                "max_grad_norm": self.max_grad_norm,
-            },
-            "schedule": {"name": "linear", "warmup_proportion": self.warmup_proportion},
-            "training": {
-                **length,
-                "global_batch_size": self.batch_size,
-                "precision": precision,
-                "device": "cpu",
-            },
+            "tasks": [{"name": task, "head": head}],
+            "optimizer": self._optimizer(),
+            "schedule": schedule,
+            "training": {**self._length(), "precision": precision, "device": "cpu"},
             # Nothing is resumed or chosen by its score: the model of the last step is what counts.
             "evaluation": {"every_steps": NEVER},
             "saving": {"every_steps": NEVER},
             "trackers": [{"name": "jsonl"}],
         }
+
+    def _optimizer(self) -> dict[str, Any]:
+        return {
+            "name": "adamw",
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "betas": list(self.betas),
+            "eps": self.eps,
+            "clip": "global",
+            "max_grad_norm": self.max_grad_norm,
+        }
+
+    def _length(self) -> dict[str, Any]:
+        length = {"num_epochs": self.num_epochs, "global_batch_size": self.batch_size}
+        if self.steps is None:
+            return length
+        return {**length, "num_epochs": 1, "steps_per_epoch": self.steps}
 
 
 NEVER = 10**9
