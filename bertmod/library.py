@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import numpy as np
@@ -73,7 +73,7 @@ def build_adapter(
         shape=encoder.shape,
         layers=tuple(chosen),
         new_layer=encoder.new_layer,
-        weights=lambda site, layer: site_weights(encoder, site, layer),
+        weights=partial(site_weights, encoder),
         init=initialise,
     )
     return cast(Adapter, build("adapter", name, context, **options))

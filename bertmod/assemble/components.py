@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
-from torch import Tensor
 from torch.nn import Module
 
 from bertmod.contracts.adapter import Adapter, AdapterContext
@@ -21,6 +21,7 @@ from bertmod.model.canonical import own_names
 from bertmod.model.loading import Component, load_tensors
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.model.report import render_report
+from bertmod.model.sites import site_weights
 from bertmod.nn.initialisation import initialise
 from bertmod.recipe.resolved import ResolvedAdapter, ResolvedRecipe, ResolvedTask
 
@@ -117,18 +118,13 @@ def _build_encoder(recipe: ResolvedRecipe) -> Encoder:
 def _build_adapter(
     recipe: ResolvedRecipe, slot: ResolvedAdapter, task: str, encoder: Encoder
 ) -> Adapter:
-    def weights(site: str, layer: int) -> tuple[Tensor, ...]:
-        kind = recipe.shape.sites[site].kind
-        views = encoder.norm(site, layer) if kind == "norm" else encoder.projection(site, layer)
-        return tuple(view.detach().clone() for view in views)
-
     seed_torch(recipe.seed, "build", "adapter", task, slot.id)
     context = AdapterContext(
         task=task,
         shape=recipe.shape,
         layers=slot.layers,
         new_layer=encoder.new_layer,
-        weights=weights,
+        weights=partial(site_weights, encoder),
         init=_init(recipe),
     )
     return cast(Adapter, slot.spec.build(slot.config, context))
