@@ -90,6 +90,22 @@ def mrpc(
     print(benchmark.page(results))
 
 
+@app.command()
+def startup(
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that has SST-2/, to time features.")
+    ] = None,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+        "runs/benchmarks/startup.json"
+    ),
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 7,
+) -> None:
+    """Time commands until they end, and features made before."""
+    from benchmarks.startup import measure
+
+    print(measure(data.resolve() if data else None, output, repeats=repeats))
+
+
 def _chosen(tools: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     chosen = known if tools is None else tuple(tool.strip() for tool in tools.split(","))
     for tool in chosen:

@@ -83,14 +83,16 @@ class Results:
 
     def save(self, path: Path, markdown: str) -> None:
         """Write the JSON file, and the Markdown beside it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for target, text in (
-            (path, json.dumps(asdict(self), indent=2) + "\n"),
-            (path.with_suffix(".md"), markdown),
-        ):
-            aside = target.with_name(f".{target.name}")
-            aside.write_text(text, encoding="utf-8")
-            os.replace(aside, target)
+        save_page(path, json.dumps(asdict(self), indent=2) + "\n", markdown)
+
+
+def save_page(path: Path, text: str, markdown: str) -> None:
+    """Write a JSON text, and the Markdown that shows it beside it; neither is ever half there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for target, content in ((path, text), (path.with_suffix(".md"), markdown)):
+        aside = target.with_name(f".{target.name}")
+        aside.write_text(content, encoding="utf-8")
+        os.replace(aside, target)
 
 
 def score_table(results: Results, tools: Iterable[str]) -> list[str]:

@@ -209,7 +209,7 @@ def main_metric(slot: ResolvedTask) -> str:
     return next((f"{split}/{names[0]}" for split, names in metrics.items() if names), "")
 
 
-def training_task(prepared: PreparedTask, registry: Registry) -> TrainingTask:
+def training_task(prepared: PreparedTask) -> TrainingTask:
     """A prepared task as the trainer sees it, its features made.
 
     Raises:
@@ -221,12 +221,13 @@ def training_task(prepared: PreparedTask, registry: Registry) -> TrainingTask:
     if not len(table):
         raise DataError(f"task {slot.id}: its training data has no features")
     scored = slot.spec.metrics(slot.config)
+    judge = prepared.context.metrics.get(metric.partition("/")[2])
     return TrainingTask(
         id=slot.id,
         train=table,
         dev={split: prepared.split(split) for split in prepared.splits("dev") if split in scored},
         metric=metric,
-        greater_is_better=_greater_is_better(metric, registry),
+        greater_is_better=judge is None or judge.greater_is_better,
         loss_weight=slot.keys.loss_weight,
         batch_size=slot.keys.batch_size,
     )
@@ -243,14 +244,6 @@ def data_files(prepared: Iterable[PreparedTask]) -> list[Path]:
         if path.is_file()
     }
     return list(found)
-
-
-def _greater_is_better(metric: str, registry: Registry) -> bool:
-    name = metric.partition("/")[2]
-    if name not in registry.names("metric"):
-        return True
-    spec = registry.get("metric", name).spec
-    return bool(spec.build(spec.config()).greater_is_better)  # type: ignore[attr-defined]
 
 
 def _listing(folder: Path) -> str:

@@ -20,12 +20,12 @@ from bertmod.contracts.sampler import SamplerContext
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.contracts.tracker import TrackerContext
 from bertmod.data.durable import write_file
-from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode
+from bertmod.engine.evaluate import TaskSplit
 from bertmod.engine.precision import resolve_device, resolve_precision
 from bertmod.engine.run_folder import RunFolder, unwritable
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.summary import TaskResult, render_results
-from bertmod.engine.tasks import TrainingTask
+from bertmod.engine.tasks import Evaluation, TrainingTask
 from bertmod.engine.trainer import Trainer
 from bertmod.errors import DataError, RunFolderError, TrainingError
 from bertmod.model.multitask import MultiTaskModel
@@ -100,7 +100,7 @@ def assemble(recipe: ResolvedRecipe, registry: Registry, *, strict_data: bool = 
     tokenizer = build_tokenizer(recipe)
     prepared = prepare_tasks(recipe, registry, tokenizer, strict_data=strict_data)
     trained = [each for each in prepared.values() if each.slot.trains]
-    tasks = tuple(training_task(each, registry) for each in trained)
+    tasks = tuple(training_task(each) for each in trained)
     model, report = build_model(recipe, {each.slot.id: each.info for each in trained})
     return Assembled(recipe, registry, tokenizer, prepared, tasks, model, report)
 
@@ -189,7 +189,7 @@ def train(
             raise
         results = trainer.fit(resume=resume)
         try:
-            _write_predictions(assembled, folder)
+            _write_predictions(assembled, trainer.last_evaluation(), folder)
         except (OSError, DataError) as error:
             raise TrainingError(
                 f"{error}\n  the run is complete but for its predictions"
@@ -230,21 +230,15 @@ def _refuse_other_data(path: Path, data: Mapping[str, str]) -> None:
         )
 
 
-def _write_predictions(assembled: Assembled, folder: RunFolder) -> None:
+def _write_predictions(assembled: Assembled, evaluation: Evaluation, folder: RunFolder) -> None:
     """Predictions of the final model for every dev split, in each benchmark's own form."""
-    training = assembled.recipe.training
-    settings = EvaluationSettings(
-        assembled.recipe.evaluation.batch_size, training.precision, training.layout
-    )
     folder.predictions.mkdir(exist_ok=True)
     for task in assembled.tasks:
         info = assembled.model.head(task.id).info
         for name, split in task.dev.items():
-            if not isinstance(split, TaskSplit):
-                continue
-            decoded = decode(assembled.model, task.id, split.features, settings=settings)
-            predictions = split.predictions(decoded, info)
-            split.task.write(name, split.examples, predictions, folder.predictions)
+            if isinstance(split, TaskSplit):
+                predictions = split.predictions(evaluation.decoded[task.id, name], info)
+                split.task.write(name, split.examples, predictions, folder.predictions)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -67,9 +67,9 @@ def _run(words: list[str], *, debug: bool, strict: bool) -> int:
         print(f"warning: {plugin.failure}", file=sys.stderr)
     if words and not words[0].startswith("-"):
         entries = [registry.command(words[0])]
-        app = _app([(words[0], entries[0])])
+        app = build_app([(words[0], entries[0])])
     else:
-        app = _app(_offered(registry))
+        app = build_app(_offered(registry))
     command = typer.main.get_command(app)
     answer = command.main(words or ["--help"], prog_name="bertmod", standalone_mode=False)
     if answer == INTERRUPTED:  # some versions of typer catch Ctrl-C, and say nothing
@@ -85,7 +85,7 @@ def _offered(registry: Registry) -> list[tuple[str, Entry[CommandSpec]]]:
         alone = sum(other.spec.name == entry.spec.name for other in entries) == 1
         name = entry.spec.name if alone else entry.full_name
         try:
-            typer.main.get_command(_app([(name, entry)]))
+            typer.main.get_command(build_app([(name, entry)]))
         except Exception as error:
             owner = f"{entry.provider} {entry.version}"
             print(f'warning: command "{name}" of {owner} is broken: {error}', file=sys.stderr)
@@ -94,7 +94,8 @@ def _offered(registry: Registry) -> list[tuple[str, Entry[CommandSpec]]]:
     return offered
 
 
-def _app(commands: Sequence[tuple[str, Entry[CommandSpec]]]) -> typer.Typer:
+def build_app(commands: Sequence[tuple[str, Entry[CommandSpec]]]) -> typer.Typer:
+    """The program with some commands, each under the name that calls it."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback()(_top)
     for name, entry in commands:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bertmod.data.features import FeatureTable
 from bertmod.engine.evaluate import DevSplit, EvaluationSettings, decode
 from bertmod.model.multitask import MultiTaskModel
+
+if TYPE_CHECKING:
+    from bertmod.contracts.batch import Arrays
 
 
 @dataclass(frozen=True)
@@ -44,24 +48,39 @@ class TrainingTask:
         return self.dev[split].baseline.get(metric) if split in self.dev else None
 
 
-def score_tasks(
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation of every dev split gave.
+
+    Attributes:
+        scores: Every metric, by ``task/split/metric``.
+        decoded: (task, split) to what the head decoded of each feature.
+    """
+
+    scores: Mapping[str, float]
+    decoded: Mapping[tuple[str, str], Sequence[Arrays]]
+
+
+def evaluate_tasks(
     model: MultiTaskModel, tasks: Sequence[TrainingTask], settings: EvaluationSettings
-) -> dict[str, float]:
-    """Scores of every dev split of every task, by ``task/split/metric``.
+) -> Evaluation:
+    """Outputs and scores of every dev split of every task.
 
     A task's head is calibrated first, on the split of the task's metric.
     """
     scores: dict[str, float] = {}
+    outputs: dict[tuple[str, str], Sequence[Arrays]] = {}
     for task in tasks:
         head = model.head(task.id)
         for name in sorted(task.dev, key=lambda split: split != task.main_split):
             split = task.dev[name]
             decoded = decode(model, task.id, split.features, settings=settings)
+            outputs[task.id, name] = decoded
             if name == task.main_split:
                 head.info = split.calibrate(decoded, head.info)
             for metric, score in split.score(decoded, head.info).items():
                 scores[f"{task.id}/{name}/{metric}"] = float(score)
-    return scores
+    return Evaluation(scores, outputs)
 
 
 def main_scores(tasks: Sequence[TrainingTask], scores: Mapping[str, float]) -> dict[str, float]:

@@ -38,7 +38,7 @@ from bertmod.engine.seeding import generator
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.step import Stepper, StepResult
 from bertmod.engine.summary import TaskResult
-from bertmod.engine.tasks import TrainingTask, main_scores, score_tasks
+from bertmod.engine.tasks import Evaluation, TrainingTask, evaluate_tasks, main_scores
 from bertmod.engine.trackers import Trackers
 from bertmod.errors import CheckpointError, TrainingError
 from bertmod.model.multitask import MultiTaskModel
@@ -139,6 +139,7 @@ class Trainer:
         )
         self._counters = Counters(dict.fromkeys(self._tasks, 0))
         self._saved: tuple[int, int] | None = None
+        self._evaluated: tuple[int, Evaluation] | None = None
 
     @property
     def step(self) -> int:
@@ -194,12 +195,18 @@ class Trainer:
             progress.close()
             self._trackers.close()
 
-    def evaluate(self) -> dict[str, float]:
-        """Scores of every dev split of every task, by ``task/split/metric``."""
+    def evaluate(self) -> Evaluation:
+        """Outputs and scores of every dev split of every task, as the model is now."""
         settings = EvaluationSettings(
             self.settings.evaluation_batch_size, self.settings.precision, self.settings.layout
         )
-        return score_tasks(self.model, list(self._tasks.values()), settings)
+        return evaluate_tasks(self.model, list(self._tasks.values()), settings)
+
+    def last_evaluation(self) -> Evaluation:
+        """The evaluation of the model as it is now; made only if none was since the last step."""
+        if self._evaluated is None or self._evaluated[0] != self.step:
+            self._evaluated = (self.step, self.evaluate())
+        return self._evaluated[1]
 
     def results(self) -> list[TaskResult]:
         """How each task stands."""
@@ -293,7 +300,7 @@ class Trainer:
         return self._evaluation_due() if every is None else self.step % every == 0 < self.step
 
     def _evaluate_and_keep(self, progress: Progress) -> None:
-        scores = self.evaluate()
+        scores = self.last_evaluation().scores
         main = main_scores(list(self._tasks.values()), scores)
         self._counters.record(list(self._tasks.values()), scores, main)
         self.sampler.observe(self.step, main)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -31,13 +30,7 @@ def test_help_lists_the_commands(bertmod):
         assert "--strict-plugins" in result.stdout
 
 
-def test_help_is_quick_and_imports_no_torch(bertmod):
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        bertmod("--help")
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1.5, "half a second on an idle machine"
+def test_help_imports_no_torch():
     code = (
         "import sys; from bertmod.cli import main; main(['--help'])\n"
         "heavy = {'torch', 'sklearn', 'scipy', 'tensorboard', 'transformers'}\n"

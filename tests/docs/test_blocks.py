@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer.main
 
-from bertmod.cli.program import _app
+from bertmod.cli.program import build_app
 from bertmod.recipe.load import load_recipe
 from bertmod.recipe.resolve import resolve
 from bertmod.registry import Registry, load_registry
@@ -35,7 +35,7 @@ def registry() -> Registry:
 @pytest.fixture(scope="module")
 def program(registry: Registry) -> Any:
     """The program's command group."""
-    return typer.main.get_command(_app([(e.spec.name, e) for e in registry.commands()]))
+    return typer.main.get_command(build_app([(e.spec.name, e) for e in registry.commands()]))
 
 
 def test_python(python_page: Sequence[Block], root: Path, tmp_path: Path) -> None:

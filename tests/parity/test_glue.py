@@ -1,8 +1,7 @@
-"""GLUE's real files: every row is read, and features come back from the cache in no time."""
+"""GLUE's real files: every row is read, and features come back from the cache."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -115,8 +114,6 @@ def test_the_second_start_makes_nothing(glue, make_task, tmp_path) -> None:
         return cached_features(tmp_path, files=files, key=key, make=make)
 
     first = features(lambda: task.features(task.read("train"), info, ()))
-    start = time.perf_counter()
     again = features(lambda: pytest.fail("made again"))
-    assert time.perf_counter() - start < 0.5
     assert len(again) == 67349
     assert np.array_equal(first.lengths, again.lengths)

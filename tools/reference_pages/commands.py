@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from bertmod.cli.program import _app
+from bertmod.cli.program import build_app
 from bertmod.registry import Registry
 from reference_pages.markdown import code, escaped, page, table
 
@@ -27,7 +27,7 @@ _BRACKETS = re.compile(r"^\{(.*)\}$|^\[(?=\[)(.*)(?<=\])\]$")
 def cli_page(registry: Registry) -> str:
     """Every command that bertmod itself provides, with its arguments and options."""
     entries = [entry for entry in registry.commands() if entry.provider == "bertmod"]
-    program = typer.main.get_command(_app([(entry.spec.name, entry) for entry in entries]))
+    program = typer.main.get_command(build_app([(entry.spec.name, entry) for entry in entries]))
     parts = [
         INTRO,
         _commands_table(program),
