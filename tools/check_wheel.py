@@ -20,6 +20,12 @@ def problems(wheel: Path) -> list[str]:
         f"bertmod/{path.relative_to(ROOT).as_posix()}"
         for path in (ROOT / "recipes").rglob("*.json")
     }
+    templates = ROOT / "plugins" / "template"
+    wanted |= {
+        f"bertmod/plugin_template/{path.relative_to(templates).as_posix()}"
+        for path in templates.rglob("*")
+        if path.is_file()
+    }
     wanted |= {"bertmod/py.typed", "bertmod/recipe.schema.json"}
     top = {name.split("/")[0] for name in names}
     foreign = sorted(name for name in top if name != "bertmod" and not name.endswith(".dist-info"))

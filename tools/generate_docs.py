@@ -24,7 +24,9 @@ def generated() -> dict[str, str]:
     from reference_pages.commands import cli_page
     from reference_pages.components import components_page
     from reference_pages.hooks import errors_page, hooks_page
+    from reference_pages.parameters import parameters_page
     from reference_pages.recipe import recipe_page
+    from reference_pages.sites_picture import sites_picture
 
     from bertmod.recipe.report import recipe_schema
     from bertmod.registry import load_registry
@@ -37,6 +39,8 @@ def generated() -> dict[str, str]:
         "docs/reference/cli.md": cli_page(registry),
         "docs/reference/hooks.md": hooks_page(),
         "docs/reference/errors.md": errors_page(),
+        "docs/reference/parameters.md": parameters_page(registry),
+        "docs/assets/sites.svg": sites_picture(registry),
         "recipe.schema.json": schema,
     }
 

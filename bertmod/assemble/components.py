@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from torch.nn import Module
 
+from bertmod.assemble.freezing import freeze_parameters
 from bertmod.contracts.adapter import Adapter, AdapterContext
 from bertmod.contracts.checkpoint import LoadReport, TensorName
 from bertmod.contracts.encoder import Encoder, EncoderContext, Part
@@ -48,30 +49,55 @@ def build_model(
 
     Raises:
         CheckpointError: If the checkpoint does not fit.
+        RecipeError: If a pattern of ``freeze`` matches nothing, or leaves a task nothing to train.
     """
-    encoder = _build_encoder(recipe)
+    encoder = build_encoder(recipe)
     wanted = _asked_for(recipe)
     report = None
     if recipe.checkpoint is not None:
         want = frozenset[Part]().union(*(_want(task) for task in recipe.training_tasks))
         report = _load(recipe, [_encoder_component(recipe, encoder, want)])
-    adapters = {
-        task.id: {
-            slot.id: _build_adapter(recipe, slot, task.id, encoder)
-            for slot in recipe.adapters
-            if task.id in slot.tasks
-        }
-        for task in recipe.training_tasks
+    built = {
+        task.id: build_task(recipe, task, encoder, infos[task.id]) for task in recipe.training_tasks
     }
-    heads = {task.id: _build_head(recipe, task, infos[task.id]) for task in recipe.training_tasks}
-    model = MultiTaskModel(encoder, adapters, heads, uses=borrowers(recipe))
+    model = MultiTaskModel(
+        encoder,
+        {task: adapters for task, (adapters, _) in built.items()},
+        {task: head for task, (_, head) in built.items()},
+        uses=borrowers(recipe),
+    )
     if report is not None and wanted:
         report = _with_components(recipe, model, wanted, report)
     if report is not None:
         LOG.info("%s", render_report(report))
-    if recipe.freeze == "encoder":
-        model.encoder.requires_grad_(False)
+    freeze_parameters(recipe, model)
     return model, report
+
+
+def build_encoder(recipe: ResolvedRecipe) -> Encoder:
+    """The recipe's encoder with fresh values."""
+    seed_torch(recipe.seed, "build", "encoder")
+    context = EncoderContext(init=_init(recipe))
+    return cast(Encoder, recipe.encoder.spec.build(recipe.encoder.config, context))
+
+
+def build_task(
+    recipe: ResolvedRecipe, task: ResolvedTask, encoder: Encoder, info: TaskInfo
+) -> tuple[dict[str, Adapter], Head]:
+    """A task's adapters by id, in the order in which they act, and its head, with fresh values.
+
+    Args:
+        recipe: The recipe.
+        task: One of its tasks that train.
+        encoder: The encoder that they will sit in, its checkpoint loaded.
+        info: Label names or value range of the task.
+    """
+    adapters = {
+        slot.id: _build_adapter(recipe, slot, task.id, encoder)
+        for slot in recipe.adapters
+        if task.id in slot.tasks
+    }
+    return adapters, _build_head(recipe, task, info)
 
 
 def borrowers(recipe: ResolvedRecipe) -> dict[str, str]:
@@ -100,6 +126,40 @@ def head_names(recipe: ResolvedRecipe, task: ResolvedTask, module: Module) -> Se
     return task.head.spec.names(task.head.config, recipe.shape)
 
 
+def task_components(
+    recipe: ResolvedRecipe,
+    task: ResolvedTask,
+    adapters: Mapping[str, Adapter],
+    head: Head | None,
+) -> list[Component]:
+    """A task's parts with their names, each needed whole, as the task's own folder stores them.
+
+    Args:
+        recipe: The recipe.
+        task: The task.
+        adapters: Those of its adapters that are wanted, by id.
+        head: Its head, if that is wanted.
+    """
+    components = [
+        Component(
+            f"adapters.{task.id}.{slot.id}",
+            adapter_names(recipe, slot, cast(Module, adapters[slot.id])),
+            cast(Module, adapters[slot.id]),
+            stored_prefix=f"adapters.{slot.id}",
+            required=True,
+        )
+        for slot in recipe.adapters
+        if slot.id in adapters
+    ]
+    if head is not None:
+        module = cast(Module, head)
+        names = head_names(recipe, task, module)
+        components.append(
+            Component(f"heads.{task.id}", names, module, stored_prefix="head", required=True)
+        )
+    return components
+
+
 def _init(recipe: ResolvedRecipe) -> Init:
     std = recipe.encoder.spec.initializer_range(recipe.encoder.config)
 
@@ -107,12 +167,6 @@ def _init(recipe: ResolvedRecipe) -> Init:
         initialise(module, std=std, layer_norm=recipe.init.layer_norm)
 
     return init
-
-
-def _build_encoder(recipe: ResolvedRecipe) -> Encoder:
-    seed_torch(recipe.seed, "build", "encoder")
-    context = EncoderContext(init=_init(recipe))
-    return cast(Encoder, recipe.encoder.spec.build(recipe.encoder.config, context))
 
 
 def _build_adapter(
@@ -177,35 +231,17 @@ def _with_components(
     """Load the heads and adapters asked for, and account for all in one report."""
     components = [_encoder_component(recipe, None, frozenset())]
     for task in recipe.training_tasks:
+        parts = task_components(
+            recipe,
+            task,
+            model.task_adapters(task.id) if ("adapters", task.id) in wanted else {},
+            model.head(task.id) if ("heads", task.id) in wanted else None,
+        )
         index = _index(recipe, task.id)
-        if ("heads", task.id) in wanted:
-            head = cast(Module, model.head(task.id))
-            names = head_names(recipe, task, head)
-            components.append(
-                Component(f"heads.{task.id}", names, head, index=index, required=True)
-            )
-        if ("adapters", task.id) in wanted:
-            components.extend(_adapter_components(recipe, model, task.id, index))
+        components.extend(replace(part, index=index, stored_prefix="") for part in parts)
     second = _load(recipe, components)
     skipped = {name: why for name, why in report.skipped.items() if name not in second.used}
     return replace(report, used={**report.used, **second.used}, skipped=skipped)
-
-
-def _adapter_components(
-    recipe: ResolvedRecipe, model: MultiTaskModel, task: str, index: int | None
-) -> list[Component]:
-    modules = model.task_adapters(task)
-    slots = [slot for slot in recipe.adapters if task in slot.tasks]
-    return [
-        Component(
-            f"adapters.{task}.{slot.id}",
-            adapter_names(recipe, slot, cast(Module, modules[slot.id])),
-            cast(Module, modules[slot.id]),
-            index=index,
-            required=True,
-        )
-        for slot in slots
-    ]
 
 
 def _index(recipe: ResolvedRecipe, task: str) -> int | None:

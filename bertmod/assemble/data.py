@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,6 +85,8 @@ class PreparedTask:
 
         if not self.task.cacheable:
             return make()
+        files = self.files(split)
+        names = [os.path.relpath(path, self._folder) for path in files]  # these may be labels
         key = {
             "tokenizer": self.context.tokenizer.fingerprint,
             "task": json.dumps(self.slot.config.model_dump(mode="json"), sort_keys=True),
@@ -93,10 +96,11 @@ class PreparedTask:
             "labels": json.dumps(self.info.labels),
             "max_length": str(self.context.max_length),
             "strict_data": str(self.context.strict_data),
+            "files": json.dumps(names),
         }
         return cached_features(
             features_cache(),
-            files=self.files(split),
+            files=files,
             key=key,
             make=make,
             warn_again=(lambda: self.task.read(split)) if examples is None else None,

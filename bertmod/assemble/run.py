@@ -64,7 +64,8 @@ class Assembled:
         sampler, optimizer, schedule = recipe.sampler, recipe.optimizer, recipe.schedule
         sizes = sampler.keys.sizes or {task.id: len(task.train) for task in self.tasks}
         ids = tuple(task.id for task in self.tasks)
-        context = SamplerContext(ids, np.array([float(sizes[task]) for task in ids]))
+        scored = {task.id: info for task in self.tasks if (info := task.score_info) is not None}
+        context = SamplerContext(ids, np.array([float(sizes[task]) for task in ids]), scored)
         return Trainer(
             self.model,
             self.tasks,
@@ -136,6 +137,8 @@ def trainer_settings(recipe: ResolvedRecipe) -> TrainerSettings:
         reshuffle=recipe.data.reshuffle,
         bucket_window=recipe.data.bucket_window,
         learning_rate=optimizer.learning_rate,
+        layer_decay=optimizer.layer_decay,
+        weight_decay=optimizer.weight_decay,
         clip=optimizer.clip,
         max_grad_norm=optimizer.max_grad_norm,
         idle=optimizer.idle,

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import Module
 
 from bertmod import __version__
-from bertmod.assemble.components import adapter_names, encoder_names, head_names
+from bertmod.assemble.components import encoder_names, task_components
 from bertmod.contracts.tokenizer import Tokenizer
-from bertmod.model.canonical import canonical_tensors, encoder_hash
+from bertmod.model.canonical import canonical_tensors, module_hash
 from bertmod.model.folder import write_encoder, write_task
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.model.record import TaskRecord
@@ -42,10 +42,15 @@ class ModelWriter:
 
     def encoder_hash(self) -> str:
         """Hash of the encoder's present values."""
-        return encoder_hash(self._encoder_tensors())
+        return module_hash(self._model.encoder, encoder_names(self._recipe), prefix="encoder.")
 
-    def write_encoder(self, folder: Path) -> None:
-        """Fill a folder with the encoder and its tokenizer."""
+    def write_encoder(self, folder: Path, hash_: str) -> None:
+        """Fill a folder with the encoder and its tokenizer.
+
+        Args:
+            folder: The folder.
+            hash_: What ``encoder_hash`` gave for the values to be written.
+        """
         files = self._tokenizer.files()
         tokenizer = self._recipe.tokenizer.to_json()
         if tokenizer.get("vocab") is not None:
@@ -57,26 +62,21 @@ class ModelWriter:
             tokenizer=tokenizer,
             files=files,
             version=__version__,
+            hash_=hash_,
         )
 
     def write_task(self, folder: Path, task: str, record: Mapping[str, Any]) -> None:
         """Fill a folder with a task's adapters, head and record."""
         slot = next(each for each in self._recipe.tasks if each.id == task)
-        head = self._model.head(task)
-        adapters = [each for each in self._recipe.adapters if task in each.tasks]
-        modules = self._model.task_adapters(task)
+        head, adapters = self._model.head(task), self._model.task_adapters(task)
         tensors: dict[str, Tensor] = {}
-        for each in adapters:
-            module = cast(Module, modules[each.id])
-            names = adapter_names(self._recipe, each, module)
-            tensors |= canonical_tensors(module, names, prefix=f"adapters.{each.id}.")
-        own_head = cast(Module, head)
-        names = head_names(self._recipe, slot, own_head)
-        tensors |= canonical_tensors(own_head, names, prefix="head.")
+        for part in task_components(self._recipe, slot, adapters, head):
+            module = cast(Module, part.module)
+            tensors |= canonical_tensors(module, part.names, prefix=f"{part.stored_prefix}.")
         entry = TaskRecord(
             id=task,
-            task=slot.to_json(),
-            adapters=tuple(each.to_json() for each in adapters),
+            task={**slot.to_json(), "max_length": slot.max_length},
+            adapters=tuple(each.to_json() for each in self._recipe.adapters if each.id in adapters),
             head=slot.head.to_json() if slot.head is not None else {},
             info=head.info,
             recipe_hash=self._hash,

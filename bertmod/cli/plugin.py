@@ -13,8 +13,11 @@ BERTMOD_CONTRACT = 1
 def bertmod_commands() -> Iterator[CommandSpec]:
     """Commands, in the order of their use; their modules are imported here, torch nowhere."""
     from bertmod.cli.check import check
+    from bertmod.cli.compare import compare
     from bertmod.cli.evaluate import evaluate
     from bertmod.cli.list import list_components
+    from bertmod.cli.merge import merge
+    from bertmod.cli.new_plugin import make_plugin
     from bertmod.cli.plan import plan
     from bertmod.cli.plugins import plugins
     from bertmod.cli.predict import predict
@@ -36,6 +39,12 @@ def bertmod_commands() -> Iterator[CommandSpec]:
         name="evaluate", function=evaluate, summary="Score a trained run on its dev splits."
     )
     yield CommandSpec(
+        name="compare", function=compare, summary="Set trained runs side by side in one table."
+    )
+    yield CommandSpec(
+        name="merge", function=merge, summary="Make one adapter file of several of one kind."
+    )
+    yield CommandSpec(
         name="list", function=list_components, summary="List the components that are installed."
     )
     yield CommandSpec(
@@ -46,4 +55,9 @@ def bertmod_commands() -> Iterator[CommandSpec]:
     )
     yield CommandSpec(
         name="plugins", function=plugins, summary="List the plugins and what became of them."
+    )
+    yield CommandSpec(
+        name="new-plugin",
+        function=make_plugin,
+        summary="Write a new plugin: a component that works, tests, a recipe.",
     )

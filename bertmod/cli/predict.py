@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bertmod.cli.invocation import invocation
+from bertmod.cli.mixed_answers import answer_with_several
 from bertmod.cli.recipe_options import DataOption
 from bertmod.cli.terminal import show_warnings
 from bertmod.cli.trained_options import (
@@ -38,8 +40,9 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
-            help=".tsv or .csv with a header line, or .jsonl: rows of one task. Without it the "
-            "test splits of --data are answered.",
+            help=".tsv or .csv with a header line, or .jsonl: rows of one task, or texts for "
+            "several (--task all, or --task more than once). Without it the test splits of --data "
+            "are answered.",
         ),
     ] = None,
     data: DataOption = None,
@@ -48,9 +51,9 @@ def predict(
         typer.Option(
             "--output",
             metavar="PATH",
-            help="With --input a file: .tsv (index and prediction, as GLUE takes it) or .jsonl "
-            "(with probabilities); standard output, as .tsv, otherwise. Without --input a folder "
-            "for the benchmark's own files.",
+            help="With --input a file: .tsv (index and prediction, as GLUE takes it; of several "
+            "tasks a column each) or .jsonl (with probabilities); standard output, as .tsv, "
+            "otherwise. Without --input a folder for the benchmark's own files.",
         ),
     ] = None,
     columns: Annotated[
@@ -75,11 +78,17 @@ def predict(
         return
     if data is not None:
         raise DataError("--data and --input: rows are answered from one of the two, not both")
-    rows = _read(input_, output)
+    names, rows = _names(columns), _read(input_, output)
+    _fields(rows[0], names, f"{input_}, row 1")  # before anything is loaded
     trained = load_run(run, source=source, registry=invocation().registry, device=device)
-    name = _one_task(trained, task or ())
-    examples = _examples(trained.task(name).task, rows, columns, input_)
-    _answer_rows(trained, name, examples, output)
+    asked = task or ()
+    several = "all" in asked or len(set(asked)) > 1
+    make = partial(_examples, names=names, path=input_, several=several)
+    if several:
+        answer_with_several(trained, asked, rows, examples=make, source=input_, output=output)
+        return
+    name = _one_task(trained, asked)
+    _answer_rows(trained, name, make(trained.task(name).task, rows), output)
 
 
 def _read(path: Path, output: Path | None) -> Sequence[Mapping[str, Any]]:
@@ -96,7 +105,7 @@ def _one_task(trained: TrainedRun, asked: Sequence[str]) -> str:
     chosen = choose_tasks(trained.tasks, asked)
     if len(chosen) != 1:
         raise DataError(
-            "--input has rows of one task: name it with --task ID\n"
+            "--input: say which task answers, with --task ID, or --task all for every one\n"
             f"  the run has: {', '.join(trained.tasks)}"
         )
     return chosen[0]
@@ -159,17 +168,36 @@ def _answer_splits(
             print(f"{path}: predictions of task {task}", file=sys.stderr)
 
 
+def _names(columns: str | None) -> list[str] | None:
+    """The columns that were named."""
+    if columns is None:
+        return None
+    names = [name.strip() for name in columns.split(",")]
+    if len(names) > len(TEXT_FIELDS):
+        raise DataError(f"--columns {columns}: at most {len(TEXT_FIELDS)} columns of text")
+    return names
+
+
 def _examples(
-    task: Task, rows: Sequence[Mapping[str, Any]], columns: str | None, path: Path
+    task: Task,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    names: Sequence[str] | None,
+    path: Path,
+    several: bool,
 ) -> list[Example]:
-    """Examples of all rows; a row that says no index or id is known by its number from 0."""
-    names = None if columns is None else [name.strip() for name in columns.split(",")]
-    if names is not None:
-        _check_columns(task, names, str(columns))
+    """Examples of all rows; a row that says no index or id is known by its number from 0.
+
+    Where several tasks answer, one with a single text takes the first of two columns; a task that
+    answers alone must not pass over a column in silence.
+    """
+    if names is not None and len(names) == len(TEXT_FIELDS) and not several:
+        _refuse_for_one_text(task, names)
     examples = []
     for number, row in enumerate(rows):
+        fields = _fields(row, names, f"{path}, row {number + 1}")
         try:
-            example = task.example(_fields(row, names))
+            example = task.example(fields)
         except DataError as error:
             raise DataError(f"{path}, row {number + 1}: {error}") from error
         known = "index" in row or "id" in row
@@ -177,12 +205,11 @@ def _examples(
     return examples
 
 
-def _check_columns(task: Task, names: Sequence[str], given: str) -> None:
-    """Refuse more columns than the task has texts: one would be passed over in silence."""
-    if len(names) > len(TEXT_FIELDS):
-        raise DataError(f"--columns {given}: at most {len(TEXT_FIELDS)} columns of text")
-    if len(names) == len(TEXT_FIELDS) and _takes_one_text(task):
-        raise DataError(f"--columns {given}: the task has one text, name its column alone")
+def _refuse_for_one_text(task: Task, names: Sequence[str]) -> None:
+    if _takes_one_text(task):
+        raise DataError(
+            f"--columns {','.join(names)}: the task has one text, name its column alone"
+        )
 
 
 def _takes_one_text(task: Task) -> bool:
@@ -193,12 +220,13 @@ def _takes_one_text(task: Task) -> bool:
     return True
 
 
-def _fields(row: Mapping[str, Any], names: Sequence[str] | None) -> Mapping[str, Any]:
+def _fields(row: Mapping[str, Any], names: Sequence[str] | None, where: str) -> Mapping[str, Any]:
     """What the task makes an example of: the whole row, or the columns that were named."""
     if names is None:
         return row
     missing = [name for name in names if name not in row]
     if missing:
-        raise DataError(f'no column "{missing[0]}"; it has: {", ".join(row) or "nothing"}')
+        has = ", ".join(row) or "nothing"
+        raise DataError(f'{where}: no column "{missing[0]}"; it has: {has}')
     known = {key: row[key] for key in ("index", "id") if key in row}
     return {**known, **{field: row[name] for field, name in zip(TEXT_FIELDS, names, strict=False)}}

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from bertmod.cli.invocation import invocation
 from bertmod.cli.recipe_options import (
     CheckpointOption,
     DataOption,
@@ -16,19 +15,31 @@ from bertmod.cli.recipe_options import (
     StrictDataOption,
     resolve_from_cli,
 )
-from bertmod.cli.terminal import show_warnings
-from bertmod.errors import RunFolderError
-from bertmod.recipe.load import load_recipe
-from bertmod.recipe.resolve import resolve
+from bertmod.cli.seeds import (
+    check_seeds,
+    parse_seeds,
+    plan_series,
+    refuse_set_seed,
+    run_series,
+    stored_example,
+)
+from bertmod.cli.training import stored_recipe, train_run
 from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.recipe.resume import resumed_recipe
-
-SYNTHETIC = "The built-in sample is synthetic: its scores say that training works, no more."
 
 OutputOption = Annotated[
     Path | None,
     typer.Option(
         "--output", metavar="DIR", help="Run folder; runs/ and the recipe's name otherwise."
+    ),
+]
+SeedsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--seeds",
+        metavar="SEED,SEED...",
+        help="One run for each of these seeds, in seed-SEED of the run folder: 1,2,3.",
+        callback=check_seeds,
     ),
 ]
 
@@ -39,6 +50,7 @@ def run(
     checkpoint: CheckpointOption = None,
     output: OutputOption = None,
     set_: SetOption = None,
+    seeds: SeedsOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's newest checkpoint.")
     ] = False,
@@ -49,43 +61,24 @@ def run(
 ) -> None:
     """Train, evaluate and save; ends with a table of every task."""
     folder = output or Path("runs") / Path(recipe).stem
-    stored = _stored(folder) if resume else None
+    series = None if seeds is None else parse_seeds(seeds)
+    if series is not None:
+        refuse_set_seed(recipe, set_ or ())
+    stored = _stored(folder, series) if resume else None
     if stored is not None:
         checkpoint_slot = stored.checkpoint
         data = data or stored.data.dir
         checkpoint = checkpoint or (checkpoint_slot.keys.path if checkpoint_slot else None)
     resolved = resolve_from_cli(recipe, data=data, checkpoint=checkpoint, overrides=set_)
+    if series is not None:
+        runs = plan_series(resolved, series, folder, resume=resume)
+        run_series(runs, quiet=quiet, strict_data=strict_data)
+        return
     if stored is not None:
         resolved = resumed_recipe(stored, resolved)
-    _train(resolved, folder, resume=resume, quiet=quiet, strict_data=strict_data)
+    train_run(resolved, folder, resume=resume, quiet=quiet, strict_data=strict_data)
 
 
-def _stored(folder: Path) -> ResolvedRecipe:
-    path = folder / "recipe.json"
-    if not path.is_file():
-        raise RunFolderError(
-            f"{folder}: no run to resume here (it has no recipe.json)\n"
-            "  name its folder with --output, or leave --resume out to start it"
-        )
-    return resolve(load_recipe(str(path)), invocation().registry)
-
-
-def _train(
-    resolved: ResolvedRecipe, folder: Path, *, resume: bool, quiet: bool, strict_data: bool
-) -> None:
-    from bertmod.assemble.run import train
-    from bertmod.engine.summary import render_results
-
-    show_warnings()
-    synthetic = resolved.data.dir == "sample"
-    results = train(
-        resolved,
-        invocation().registry,
-        folder,
-        resume=resume,
-        strict_data=strict_data,
-        quiet=quiet,
-        preface=SYNTHETIC if synthetic else "",
-    )
-    title = f"{resolved.title}: {folder}"
-    print(render_results(results, title=f"{title}\n{SYNTHETIC}" if synthetic else title))
+def _stored(folder: Path, series: tuple[int, ...] | None) -> ResolvedRecipe | None:
+    """What was begun in a folder, whose data and checkpoint need not be named again."""
+    return stored_recipe(folder) if series is None else stored_example(folder, series)

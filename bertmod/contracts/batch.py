@@ -6,14 +6,15 @@ Shape letters: T tokens of a batch, R rows, N heads, D width of a head, H hidden
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, "np.ndarray"]
+"""Named arrays on the host."""
 
 
 class Span(NamedTuple):
@@ -114,7 +115,7 @@ class Batch:
     Attributes:
         input_ids_T: Vocabulary indices of the flat tokens, int64.
         token_type_ids_T: Segment of each token (0 or 1), int64; None means all 0.
-        feature_of_row_R: Which feature of the batch each row belongs to, int64.
+        feature_of_row_R: Which feature of the batch each row belongs to, ascending, int64.
         targets: Named targets of the features, as their head reads them.
         context: Row layout.
     """
@@ -124,3 +125,25 @@ class Batch:
     feature_of_row_R: Tensor
     targets: Mapping[str, Tensor]
     context: BatchContext
+
+    def narrow(self, span: Span) -> Batch:
+        """One span's rows alone, as its task would have batched them, without targets.
+
+        Targets stay behind: which of their axes are tokens of the batch, only a head knows. So
+        mixed batches are for inference.
+
+        Args:
+            span: One of ``context.spans``.
+        """
+        rows = slice(span.first_row, span.end_row)
+        tokens = slice(span.first_token, span.end_token)
+        types = self.token_type_ids_T
+        features = self.feature_of_row_R[rows]
+        return replace(
+            self,
+            input_ids_T=self.input_ids_T[tokens],
+            token_type_ids_T=None if types is None else types[tokens],
+            feature_of_row_R=features - features[:1],
+            targets={},
+            context=self.context.narrow(span),
+        )

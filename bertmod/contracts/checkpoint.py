@@ -29,6 +29,9 @@ class TensorName:
             several canonical tensors stacked along the first axis; None if names are equal.
         tied: Canonical name within the encoder that it borrows, or None.
         part: The part of the encoder's output that it serves, if it serves one alone.
+        depth: How far from the input it lies in an encoder: 0 embeddings, 1 first layer, and so
+            on, one more than the layers for what is above them; None outside of encoders.
+        norm: Whether it is the gain or offset of a LayerNorm or the like.
     """
 
     canonical: str
@@ -40,6 +43,13 @@ class TensorName:
     fused: tuple[str, int] | None = None
     tied: str | None = None
     part: Part | None = None
+    depth: int | None = None
+    norm: bool = False
+
+    @property
+    def parameter(self) -> str:
+        """Name of the module's parameter that holds it, alone or with others."""
+        return self.canonical if self.fused is None else self.fused[0]
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from bertmod.contracts.batch import Batch
+    from bertmod.contracts.batch import Batch, Span
+    from bertmod.contracts.checkpoint import TensorName
 
 Part = Literal["hidden", "layers", "pooled", "word_embeddings"]
 """A part of an encoder's output that a head may want."""
@@ -45,9 +46,12 @@ class EncoderShape:
         hidden_size: Width of the hidden states.
         num_hidden_layers: Number of layers.
         max_length: Longest row, tokens.
-        sites: Where adapters may act.
+        sites: Where adapters may act, in the order in which a layer comes to them.
         provides: Which parts its output can have.
         end_sites: Sites outside the layers: called once, with layer 0, whatever ``layers`` says.
+        layer_norm_eps: What its LayerNorms add to the variance, for LayerNorms of a task's own.
+        layer_names: Names of the tensors of a fresh layer (``new_layer``), relative to the layer
+            here and in each format; empty: no layers can be put on top.
     """
 
     hidden_size: int
@@ -56,6 +60,8 @@ class EncoderShape:
     sites: Mapping[str, Site]
     provides: frozenset[Part]
     end_sites: frozenset[str] = frozenset()
+    layer_norm_eps: float = 1e-12
+    layer_names: tuple[TensorName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,17 @@ class EncoderOutput:
     pooled_RH: Tensor | None = None
     layers: tuple[Tensor, ...] | None = None
     word_embeddings_VH: Tensor | None = None
+
+    def narrow(self, span: Span) -> EncoderOutput:
+        """The part of one span's rows and tokens; word embeddings belong to every part."""
+        tokens = slice(span.first_token, span.end_token)
+        pooled, layers = self.pooled_RH, self.layers
+        return replace(
+            self,
+            hidden_TH=self.hidden_TH[tokens],
+            pooled_RH=None if pooled is None else pooled[span.first_row : span.end_row],
+            layers=None if layers is None else tuple(layer[tokens] for layer in layers),
+        )
 
 
 class SiteCalls(Protocol):
@@ -115,7 +132,7 @@ class Encoder(Protocol):
         ...
 
     def depth(self, parameter: str) -> int:
-        """How far from the input a parameter lies: 0 embeddings, 1 first layer, and so on."""
+        """How far from the input a parameter lies, as its ``TensorName.depth`` says."""
         ...
 
     def projection(self, site: str, layer: int) -> tuple[Tensor, Tensor]:

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that share a learning rate, a decay rule and a clock.
+    """Parameters that share a learning rate, a weight decay and a clock.
 
     The builder makes one torch parameter group of each, in the same order, with ``lr`` set to
-    ``learning_rate`` and ``weight_decay`` to its own option where ``decay`` is true, else 0.
+    ``learning_rate`` and ``weight_decay`` to ``weight_decay``.
 
     Attributes:
         name: Readable name of the group, unique.
         parameters: (name, parameter) pairs; names are those of the whole model.
         learning_rate: Peak learning rate, positive; the engine multiplies it by the schedule.
-        decay: Whether weight decay applies.
+        weight_decay: Weight decay, unitless, 0 or more; 0 for what never decays.
     """
 
     name: str
     parameters: tuple[tuple[str, Parameter], ...]
     learning_rate: float
-    decay: bool
+    weight_decay: float

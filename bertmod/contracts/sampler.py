@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bertmod.contracts.state import Stateful
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+@dataclass(frozen=True)
+class ScoreInfo:
+    """What a task's dev score means.
+
+    Attributes:
+        metric: The metric that decides what is best, ``split/metric``.
+        greater_is_better: Whether a higher score is better.
+        baseline: Score of the answer that ignores the text (the majority class, the mean), which
+            may not be finite; None if the task does not know it.
+    """
+
+    metric: str
+    greater_is_better: bool = True
+    baseline: float | None = None
 
 
 @dataclass(frozen=True)
@@ -20,10 +36,13 @@ class SamplerContext:
         tasks: Ids of the tasks that train, in the recipe's order.
         sizes: Training features per task, (tasks,), float64, positive; measured, or the
             recipe's ``sizes``.
+        scored: What the scores that ``observe`` hears mean, by task; tasks without a dev score
+            are absent.
     """
 
     tasks: tuple[str, ...]
     sizes: np.ndarray
+    scored: Mapping[str, ScoreInfo] = field(default_factory=dict)
 
     @classmethod
     def of(cls, features: Mapping[str, Sized]) -> SamplerContext:
@@ -54,5 +73,11 @@ class Sampler(Stateful, Protocol):
         ...
 
     def observe(self, step: int, scores: Mapping[str, float]) -> None:
-        """Hear the dev scores of an evaluation, by task; may change the sampler's state."""
+        """Hear the dev scores of an evaluation; may change the sampler's state.
+
+        Args:
+            step: Optimizer steps finished so far.
+            scores: Score of each task's main metric, by task, as ``SamplerContext.scored``
+                explains it; not finite where it is not defined. Some tasks may be absent.
+        """
         ...

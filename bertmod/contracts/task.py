@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from bertmod.contracts.batch import Arrays
+
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-    from bertmod.contracts.batch import Arrays
     from bertmod.contracts.head import TaskInfo
     from bertmod.contracts.metric import Metric
     from bertmod.contracts.tokenizer import Tokenizer
@@ -32,7 +33,9 @@ class Feature:
     Attributes:
         example: Index of the example in its split.
         rows: One or more rows, each with ``input_ids`` and ``token_type_ids``, (tokens,).
-        targets: Named targets, empty where the example has none.
+        targets: Named targets, empty where the example has none; without an axis for features: a
+            class is an int64 of shape (), the index into ``TaskInfo.labels``, a value a float32
+            of shape ().
         positions: Named token positions counted from the feature's first token, int64; below 0
             means 0, beyond the feature does not count.
         host: Columns that only the task reads back, such as offsets.
@@ -45,9 +48,9 @@ class Feature:
     host: Arrays
 
 
-if TYPE_CHECKING:
-    Outputs = Sequence[Sequence[tuple[Feature, Arrays]]]
-    """For each example, its features with what the head decoded of them."""
+Outputs = Sequence[Sequence[tuple[Feature, Arrays]]]
+"""For each example, its features with what the head decoded of them: ``probabilities``,
+(classes,), by ``bertmod/classification``, ``value``, (), by ``bertmod/regression``."""
 
 
 @dataclass(frozen=True)

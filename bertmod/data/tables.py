@@ -82,9 +82,39 @@ def submission_lines(predictions: Iterable[Row]) -> list[str]:
     """
     rows = [("index", "prediction")]
     for prediction in predictions:
-        answer = prediction["label"] if "label" in prediction else f"{prediction['value']:.3f}"
-        rows.append((_cell(prediction["id"]), _cell(answer)))
+        rows.append((_cell(prediction["id"]), _cell(_shown(prediction))))
     return ["\t".join(row) for row in rows]
+
+
+def write_answers(path: Path, ids: Sequence[str], answers: Mapping[str, Sequence[Row]]) -> None:
+    """Write several tasks' predictions for the same rows, replacing the file in one instant.
+
+    Args:
+        path: ``.tsv``: ``index`` and a column per task. ``.jsonl``: an object per row, ``index``
+            and under each task's id ``prediction`` and what else the task says.
+        ids: What each row is called.
+        answers: Task id to one prediction per row.
+
+    Raises:
+        DataError: If the file cannot be written or its name ends in something else.
+    """
+    lines = _choose(path, _ANSWER_WRITERS, "output")(ids, answers)
+    replace_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def answer_lines(ids: Sequence[str], answers: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Lines of a table with a column per task, header first.
+
+    Args:
+        ids: What each row is called.
+        answers: Task id to one prediction per row, as ``submission_lines`` takes them.
+
+    Raises:
+        DataError: If an id or an answer has a tab or a line end in it.
+    """
+    columns = [[_shown(prediction) for prediction in each] for each in answers.values()]
+    rows = [("index", *answers), *zip(ids, *columns, strict=True)]
+    return ["\t".join(_cell(cell) for cell in row) for row in rows]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -99,7 +129,7 @@ def replace_text(path: Path, text: str) -> None:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _choose(path: Path, known: Mapping[str, Callable[[Any], Any]], use: str) -> Callable[..., Any]:
+def _choose(path: Path, known: Mapping[str, Callable[..., Any]], use: str) -> Callable[..., Any]:
     chosen = known.get(path.suffix.lower())
     if chosen is None:
         raise DataError(f"{path}: {use} files end in {', '.join(known)}")
@@ -165,9 +195,42 @@ def _cell(value: object) -> str:
     return text
 
 
+def _shown(prediction: Row) -> str:
+    """The answer of a prediction: its label, its value, or all that it says."""
+    if "label" in prediction:
+        return str(prediction["label"])
+    if "value" in prediction:
+        return f"{prediction['value']:.3f}"
+    return json.dumps(_without_id(prediction), ensure_ascii=False)
+
+
+def _without_id(prediction: Row) -> Row:
+    return {key: value for key, value in prediction.items() if key != "id"}
+
+
+def _answer(prediction: Row) -> Row:
+    """A prediction whose label or value is called ``prediction``."""
+    own = dict(_without_id(prediction))
+    for key in ("label", "value"):
+        if key in own:
+            return {"prediction": own.pop(key), **own}
+    return own
+
+
+def _answer_json_lines(ids: Sequence[str], answers: Mapping[str, Sequence[Row]]) -> list[str]:
+    return [
+        json.dumps(
+            {"index": id_, **{task: _answer(each[row]) for task, each in answers.items()}},
+            ensure_ascii=False,
+        )
+        for row, id_ in enumerate(ids)
+    ]
+
+
 def _json_lines(predictions: Sequence[Row]) -> list[str]:
     return [json.dumps(dict(prediction), ensure_ascii=False) for prediction in predictions]
 
 
 _READERS = {".tsv": _read_tsv, ".csv": _read_csv, ".jsonl": _read_jsonl}
 _WRITERS = {".tsv": submission_lines, ".jsonl": _json_lines}
+_ANSWER_WRITERS = {".tsv": answer_lines, ".jsonl": _answer_json_lines}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,29 +56,138 @@ def decode(
         settings: Batch size, precision and layout.
         advance: Called with the number of features after each batch.
     """
-    decoded: list[Arrays | None] = [None] * len(features)
-    device = next(model.parameters()).device
     layout: Layout = "padded" if model.head(task).layout == "padded" else settings.layout
+
+    def answer(indices: np.ndarray, device: torch.device) -> list[Arrays]:
+        batch = collate(features.take(indices), layout=layout, device=device)
+        with autocast(settings.precision, device):
+            return model.head(task).decode(model(batch, task), batch)
+
+    batches = batches_by_length(features.lengths, settings.batch_size)
+    return _decoded(model, len(features), batches, answer, advance)
+
+
+def decode_mixed(
+    model: MultiTaskModel,
+    features: Mapping[str, FeatureTable],
+    *,
+    settings: EvaluationSettings,
+    advance: Callable[[int], object] | None = None,
+) -> dict[str, list[Arrays]]:
+    """What the tasks' heads decode of each feature, rows of several tasks sharing a forward.
+
+    A task that fills batches gets them to itself; the rest is batched by length whatever its
+    task, and ordered by task inside a batch. If any task's head has the layout ``padded``, all
+    rows get it. Targets are not looked at.
+
+    Args:
+        model: The model, on its device.
+        features: Task to any number of features; a task that borrows may stand beside its lender.
+        settings: Batch size, precision and layout.
+        advance: Called with the number of features after each batch.
+
+    Returns:
+        Task to one entry per feature, in the features' order.
+
+    Raises:
+        ValueError: If the model has no such task.
+    """
+    numbers = [model.number(task) for task in features]
+    if not features:
+        return {}
+    sizes = [len(table) for table in features.values()]
+    table = FeatureTable.concatenate([_tokens_alone(each) for each in features.values()])
+    number_of_feature = np.repeat(numbers, sizes)
+    padded = any(model.head(task).layout == "padded" for task in features)
+    layout: Layout = "padded" if padded else settings.layout
+
+    def answer(indices: np.ndarray, device: torch.device) -> list[Arrays]:
+        order = np.argsort(number_of_feature[indices], kind="stable")
+        part = table.take(indices[order])
+        tasks = np.repeat(number_of_feature[indices[order]], np.diff(part.row_bounds))
+        batch = collate(part, layout=layout, tasks=tasks.tolist(), device=device)
+        with autocast(settings.precision, device):
+            answers = model.decode(batch)
+        return [answers[place] for place in np.argsort(order)]
+
+    batches = mixed_batches(number_of_feature, table.lengths, settings.batch_size)
+    decoded = _decoded(model, len(table), batches, answer, advance)
+    ends = np.cumsum(sizes).tolist()
+    return {
+        task: decoded[end - size : end]
+        for task, size, end in zip(features, sizes, ends, strict=True)
+    }
+
+
+def _decoded(
+    model: MultiTaskModel,
+    count: int,
+    batches: Iterable[np.ndarray],
+    answer: Callable[[np.ndarray, torch.device], list[Arrays]],
+    advance: Callable[[int], object] | None,
+) -> list[Arrays]:
+    """What ``answer`` gives of each feature, asked for in batches, without dropout."""
+    decoded: list[Arrays | None] = [None] * count
+    device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     try:
-        for indices in batches_by_length(features.lengths, settings.batch_size):
-            batch = collate(features.take(indices), layout=layout, device=device)
-            with torch.inference_mode(), autocast(settings.precision, device):
-                answers = model.head(task).decode(model(batch, task), batch)
-            for index, answer in zip(indices.tolist(), answers, strict=True):
-                decoded[index] = answer
+        for indices in batches:
+            with torch.inference_mode():
+                answers = answer(indices, device)
+            for index, arrays in zip(indices.tolist(), answers, strict=True):
+                decoded[index] = arrays
             if advance is not None:
                 advance(len(indices))
     finally:
         model.train(was_training)
-    return [answer for answer in decoded if answer is not None]
+    return [arrays for arrays in decoded if arrays is not None]
+
+
+def _tokens_alone(table: FeatureTable) -> FeatureTable:
+    """What the encoder reads of features, so that tables of different tasks are alike."""
+    ids = table.tokens["input_ids"]
+    types = table.tokens.get("token_type_ids")
+    if types is None:
+        types = np.zeros(len(ids), dtype=np.uint8)
+    return FeatureTable(
+        example=table.example,
+        row_bounds=table.row_bounds,
+        token_bounds=table.token_bounds,
+        tokens={"input_ids": ids, "token_type_ids": types},
+    )
 
 
 def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     """Indices of features of similar length, longest first, (up to batch_size,), int64."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
     return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+
+
+def mixed_batches(tasks: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Indices of features of similar length: batches of one task first, then of what is left.
+
+    A batch of one task has no small pieces: it is the fastest where a task can fill it.
+
+    Args:
+        tasks: Task number of each feature, (features,), int64.
+        lengths: Tokens of each feature, (features,), int64.
+        batch_size: Features per batch, positive.
+
+    Returns:
+        Arrays of up to ``batch_size`` indices, int64, longest features first in each kind.
+    """
+    rest = []
+    for number in np.unique(tasks):
+        own = np.flatnonzero(tasks == number)
+        for indices in batches_by_length(lengths[own], batch_size):
+            if len(indices) == batch_size:
+                yield own[indices]
+            else:
+                rest.append(own[indices])
+    if rest:
+        left = np.concatenate(rest)
+        yield from (left[indices] for indices in batches_by_length(lengths[left], batch_size))
 
 
 class DevSplit(Protocol):

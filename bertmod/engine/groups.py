@@ -1,38 +1,83 @@
-"""Parameter groups: learning rates, decay, and the clocks of idle tasks."""
+"""Parameter groups: learning rates, weight decay, and the clocks of idle tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import NamedTuple, cast
 
 import torch
 from torch.nn import LayerNorm, Module, Parameter
 
+from bertmod.contracts.encoder import Encoder
 from bertmod.contracts.optimizer import ParameterGroup
-from bertmod.engine.settings import Idle, TrainerSettings
+from bertmod.engine.settings import Idle, PerParameter, TrainerSettings
 from bertmod.errors import CheckpointError, Problem, RecipeError
+from bertmod.model.multitask import MultiTaskModel
 
 Users = frozenset[str]
 COMPONENTS = ("encoder", "adapters", "heads")
 
 
-def learning_rate_of(name: str, rates: float | Mapping[str, float]) -> float:
-    """Peak learning rate of a parameter: the first pattern that matches, else its component's.
+def setting_of(name: str, values: PerParameter, key: str) -> float:
+    """A parameter's own number: of the first pattern that matches, else of its component.
+
+    Args:
+        name: The parameter, by its name in the model.
+        values: One number for all, or numbers by component and by shell pattern of names.
+        key: The setting they belong to, for the message: ``learning_rate``.
 
     Raises:
         RecipeError: If neither a pattern nor a component covers the parameter.
     """
-    if not isinstance(rates, Mapping):
-        return rates
-    patterns = [key for key in rates if key not in COMPONENTS]
-    for key in (*patterns, *COMPONENTS):
-        if key in rates and (fnmatchcase(name, key) or name.startswith(f"{key}.")):
-            return rates[key]
-    what = f"no learning rate for {name}"
-    more = (f"given: {', '.join(rates)}", f"add its component: one of {', '.join(COMPONENTS)}")
-    raise RecipeError("optimizer", [Problem("optimizer.learning_rate", what, more)])
+    if not isinstance(values, Mapping):
+        return values
+    for pattern, value in values.items():
+        if pattern not in COMPONENTS and fnmatchcase(name, pattern):
+            return value
+    component = name.partition(".")[0]
+    if component in values:
+        return values[component]
+    what = f"no {key.replace('_', ' ')} for {name}"
+    more = (f"given: {', '.join(values)}", f"add its component: one of {', '.join(COMPONENTS)}")
+    raise RecipeError("optimizer", [Problem(f"optimizer.{key}", what, more)])
+
+
+def require_matches(names: Iterable[str], values: PerParameter, key: str) -> None:
+    """Refuse patterns that match no parameter.
+
+    Args:
+        names: All parameters of the model, frozen ones included.
+        values: Numbers as in ``setting_of``.
+        key: The setting they belong to.
+
+    Raises:
+        RecipeError: Naming every such pattern.
+    """
+    patterns = set(values) - set(COMPONENTS) if isinstance(values, Mapping) else set()
+    left = sorted(p for p in patterns if not any(fnmatchcase(name, p) for name in names))
+    if left:
+        what = "no parameter has a name that matches"
+        path = f"optimizer.{key}"
+        raise RecipeError("optimizer", [Problem(f'{path}["{p}"]', what) for p in left])
+
+
+def depth_factor(model: MultiTaskModel, name: str, layer_decay: float) -> float:
+    """What layer-wise decay multiplies a parameter's learning rate by, in (0, 1].
+
+    With n layers that is ``layer_decay`` to the power n + 1 for embeddings, n for the first layer,
+    1 for the last, and 1 for what is above them, adapters and heads included.
+
+    Source: Clark et al. 2020, arXiv:2003.10555, with the powers of Bao et al. 2021,
+    arXiv:2106.08254: what is above the last layer has its full rate.
+    """
+    component, _, parameter = name.partition(".")
+    if component != "encoder" or layer_decay == 1:
+        return 1.0
+    encoder = cast(Encoder, model.encoder)
+    above = encoder.shape.num_hidden_layers + 1
+    return float(layer_decay ** max(0, above - encoder.depth(parameter)))
 
 
 def decays(name: str, parameter: Parameter, norms: frozenset[str], *, vectors: bool) -> bool:
@@ -53,39 +98,63 @@ def norm_parameters(model: Module) -> frozenset[str]:
 
 
 def build_groups(
-    model: Module, users: Mapping[str, Users], settings: TrainerSettings
+    model: MultiTaskModel, users: Mapping[str, Users], settings: TrainerSettings
 ) -> tuple[ParameterGroup, ...]:
     """Groups of the trainable parameters that some task uses.
 
     Args:
         model: The model; frozen parameters are in no group.
         users: Parameter name to the tasks in whose steps it is active.
-        settings: Learning rates, decay and idle rule.
+        settings: Learning rates, weight decay and idle rule.
 
     Returns:
-        One group per learning rate and decay rule; with ``dense`` or ``own_clock`` also per set
-        of users, since each such set has a clock of its own.
+        One group per component, learning rate and weight decay; with ``dense`` or ``own_clock``
+        also per set of users, since each such set has a clock of its own.
+
+    Raises:
+        RecipeError: If a parameter has no learning rate or weight decay, or a pattern of either
+            matches none.
     """
+    names = [name for name, _ in model.named_parameters()]
+    require_matches(names, settings.learning_rate, "learning_rate")
+    require_matches(names, settings.weight_decay, "weight_decay")
     norms = norm_parameters(model)
-    members: dict[tuple[Any, ...], list[tuple[str, Parameter]]] = {}
+    members: dict[_Key, list[tuple[str, Parameter]]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad or not users.get(name):
             continue
-        rate = learning_rate_of(name, settings.learning_rate)
-        decay = decays(name, parameter, norms, vectors=settings.decay_vectors)
-        clock = () if settings.idle == "lazy" else tuple(sorted(users[name]))
-        key = (name.partition(".")[0], rate, decay, clock)
+        rate = setting_of(name, settings.learning_rate, "learning_rate")
+        decay = setting_of(name, settings.weight_decay, "weight_decay")
+        key = _Key(
+            component=name.partition(".")[0],
+            rate=rate * depth_factor(model, name, settings.layer_decay),
+            decay=decay if decays(name, parameter, norms, vectors=settings.decay_vectors) else 0.0,
+            clock=() if settings.idle == "lazy" else tuple(sorted(users[name])),
+        )
         members.setdefault(key, []).append((name, parameter))
     return tuple(
-        ParameterGroup(_group_name(key), tuple(pairs), key[1], key[2])
-        for key, pairs in members.items()
+        ParameterGroup(name, tuple(members[key]), key.rate, key.decay)
+        for name, key in zip(_group_names(list(members)), members, strict=True)
     )
 
 
-def _group_name(key: tuple[Any, ...]) -> str:
-    component, rate, decay, clock = key
-    parts = [component, f"lr={rate}", "decay" if decay else "no_decay", *clock]
-    return " ".join(parts)
+class _Key(NamedTuple):
+    """What the parameters of a group have in common."""
+
+    component: str
+    rate: float
+    decay: float
+    clock: tuple[str, ...]
+
+    def name(self, digits: int) -> str:
+        numbers = (f"lr={self.rate:.{digits}g}", f"decay={self.decay:.{digits}g}")
+        return " ".join((self.component, *numbers, *self.clock))
+
+
+def _group_names(keys: Sequence[_Key]) -> list[str]:
+    """Readable names, with all digits only where fewer would make two of them equal."""
+    short = [key.name(6) for key in keys]
+    return short if len(set(short)) == len(short) else [key.name(17) for key in keys]
 
 
 @dataclass(frozen=True)

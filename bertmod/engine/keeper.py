@@ -23,8 +23,8 @@ class StateWriter(Protocol):
         """Hash of the encoder's present values."""
         ...
 
-    def write_encoder(self, folder: Path) -> None:
-        """Fill an existing empty folder with the encoder."""
+    def write_encoder(self, folder: Path, hash_: str) -> None:
+        """Fill an existing empty folder with the encoder, whose hash ``encoder_hash`` gave."""
         ...
 
     def write_task(self, folder: Path, task: str, record: Mapping[str, Any]) -> None:
@@ -128,7 +128,7 @@ class Keeper:
         folder.mkdir(exist_ok=True)
         if not (encoders / encoder).is_dir():
             with write_folder(encoders / encoder) as writing:
-                self._writer.write_encoder(writing)
+                self._writer.write_encoder(writing, encoder)
         for task in tasks:
             with write_folder(folder / task) as writing:
                 self._writer.write_task(writing, task, self._record(task, step, scores, encoder))
@@ -154,7 +154,7 @@ class Keeper:
             (writing / "encoder").mkdir()
             same = existing_folder(self._folder.best / "encoders" / encoder)
             if same is None:
-                self._writer.write_encoder(writing / "encoder")
+                self._writer.write_encoder(writing / "encoder", encoder)
             else:
                 link_files(same, writing / "encoder")
             for task in self._metrics:

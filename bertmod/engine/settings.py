@@ -8,6 +8,9 @@ from typing import Literal
 
 from bertmod.nn.context import Layout
 
+PerParameter = float | Mapping[str, float]
+"""One number, or numbers by component or name pattern; the first pattern that matches counts."""
+
 Clip = Literal["global", "per_tensor"]
 Idle = Literal["lazy", "dense", "own_clock"]
 
@@ -31,6 +34,9 @@ class TrainerSettings:
         bucket_window: Batches whose rows are sorted by length together; 1 means none.
         learning_rate: Peak learning rate; or by component (``encoder``, ``adapters``, ``heads``)
             or name pattern, patterns first.
+        layer_decay: Factor of the encoder's learning rates from a layer to the one below it, in
+            (0, 1]; the pooler has its full rate.
+        weight_decay: Weight decay, 0 or more; or by component or name pattern likewise.
         clip: Clip the global gradient norm, or each tensor's own.
         max_grad_norm: Norm to clip to, positive; None means no clipping.
         idle: What happens to the parameters of tasks that sit out a step.
@@ -54,7 +60,9 @@ class TrainerSettings:
     layout: Layout = "packed"
     reshuffle: bool = True
     bucket_window: int = 8
-    learning_rate: float | Mapping[str, float] = 5e-5
+    learning_rate: PerParameter = 5e-5
+    layer_decay: float = 1.0
+    weight_decay: PerParameter = 0.01
     clip: Clip = "global"
     max_grad_norm: float | None = 1.0
     idle: Idle = "lazy"

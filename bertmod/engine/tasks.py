@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bertmod.contracts.sampler import ScoreInfo
 from bertmod.data.features import FeatureTable
 from bertmod.engine.evaluate import DevSplit, EvaluationSettings, decode
 from bertmod.model.multitask import MultiTaskModel
@@ -46,6 +47,13 @@ class TrainingTask:
         """The metric of an answer that ignores the text; None if unknown."""
         split, _, metric = self.metric.partition("/")
         return self.dev[split].baseline.get(metric) if split in self.dev else None
+
+    @property
+    def score_info(self) -> ScoreInfo | None:
+        """What its main score means; None if it is never scored."""
+        if self.main_split not in self.dev:
+            return None
+        return ScoreInfo(self.metric, self.greater_is_better, self.baseline)
 
 
 @dataclass(frozen=True)

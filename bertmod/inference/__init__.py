@@ -1,5 +1,42 @@
-"""Using what a run left behind: prediction and scores."""
+"""Using what a run left behind: prediction, scores, and adapters for an encoder in memory.
 
-from bertmod.inference.trained import TrainedRun, load_run
+The records of a run are read without torch, so what needs it is imported at its first use.
+"""
 
-__all__ = ["TrainedRun", "load_run"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bertmod.inference.adapter_files import LoadedTask, load_adapter
+    from bertmod.inference.answers import predict_mixed
+    from bertmod.inference.merge import merge_adapters
+    from bertmod.inference.resident import ResidentEncoder, load_encoder
+    from bertmod.inference.trained import TrainedRun, load_run
+
+__all__ = [
+    "LoadedTask",
+    "ResidentEncoder",
+    "TrainedRun",
+    "load_adapter",
+    "load_encoder",
+    "load_run",
+    "merge_adapters",
+    "predict_mixed",
+]
+
+_MODULES = {
+    "LoadedTask": "adapter_files",
+    "ResidentEncoder": "resident",
+    "TrainedRun": "trained",
+    "load_adapter": "adapter_files",
+    "load_encoder": "resident",
+    "load_run": "trained",
+    "merge_adapters": "merge",
+    "predict_mixed": "answers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

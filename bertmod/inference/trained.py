@@ -6,17 +6,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from torch.nn import Module
-
-from bertmod.assemble.components import (
-    adapter_names,
-    build_model,
-    build_tokenizer,
-    encoder_names,
-    head_names,
-)
+from bertmod.assemble.components import build_model, build_tokenizer, encoder_names
 from bertmod.assemble.data import (
     PreparedTask,
     main_metric,
@@ -24,15 +16,14 @@ from bertmod.assemble.data import (
     prepare_tasks,
 )
 from bertmod.assemble.run import settle
-from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor
 from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.task import Example, Prediction
 from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode, outputs_by_example
 from bertmod.errors import CheckpointError, DataError, RunFolderError
+from bertmod.inference.adapter_files import fill_task
+from bertmod.inference.answers import predict_mixed
 from bertmod.inference.states import SavedState, Source, saved_states
-from bertmod.model.canonical import canonical_views, encoder_hash
-from bertmod.model.folder import read_task
-from bertmod.model.loading import OWN_FORMAT, Component, load_tensors
+from bertmod.model.canonical import module_hash
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.recipe.load import load_recipe, raw_recipe
 from bertmod.recipe.resolve import resolve
@@ -111,6 +102,52 @@ class TrainedRun:
         decoded = decode(loaded.model, task, table, settings=loaded.settings, advance=advance)
         outputs = outputs_by_example(len(examples), table, decoded)
         return entry.task.predict(examples, outputs, entry.info)
+
+    def predict_all(
+        self, examples: Mapping[str, Sequence[Example]], *, advance: Advance | None = None
+    ) -> dict[str, list[Prediction]]:
+        """Predictions of several tasks, in one pass of batches whose rows are of any of them.
+
+        Tasks whose states have different encoders (``best``) are answered encoder by encoder.
+
+        Args:
+            examples: Task id to its examples; ``task(id).task.example(fields)`` makes one.
+            advance: Called with the number of features answered after each batch.
+
+        Returns:
+            Task id to one prediction per example, in order.
+
+        Raises:
+            DataError: If the run has no such task.
+        """
+        found: dict[str, list[Prediction]] = {}
+        for task in examples:
+            if task in found:
+                continue
+            loaded = self._load(task)
+            together = {each: examples[each] for each in examples if each in loaded.prepared}
+            found |= predict_mixed(
+                loaded.model,
+                loaded.prepared,
+                together,
+                settings=loaded.settings,
+                advance=advance,
+            )
+        return {task: found[task] for task in examples}
+
+    def together(self, tasks: Sequence[str]) -> list[tuple[str, ...]]:
+        """The tasks in groups that one encoder answers, each task once.
+
+        Args:
+            tasks: Ids of tasks of the run.
+        """
+        groups = []
+        left = list(dict.fromkeys(tasks))
+        for state in self._states:
+            group = tuple(task for task in left if task in self._answered_by(state))
+            left = [task for task in left if task not in group]
+            groups += [group] if group else []
+        return groups
 
     def evaluate(self, task: str, data: Path | None = None) -> dict[str, float]:
         """Every metric of every dev split of a task, by ``split/metric``, main one first.
@@ -208,8 +245,9 @@ class TrainedRun:
         infos = {task: record.info for task, record in state.records.items()}
         model, _ = build_model(recipe, infos)
         _check_encoder(recipe, model, state)
-        for task, folder in state.tasks.items():
-            _load_task(recipe, model, task, folder)
+        for slot in recipe.training_tasks:
+            adapters, head = model.task_adapters(slot.id), model.head(slot.id)
+            fill_task(recipe, slot, adapters, head, folder=state.tasks[slot.id])
         model.to(recipe.training.device).eval()
         prepared = prepare_tasks(
             recipe,
@@ -237,6 +275,8 @@ class TrainedRun:
         ]
         values["adapters"] = [slot for slot in values["adapters"] if slot["tasks"]]
         values["sampler"] = {"name": "bertmod/proportional"}
+        values["optimizer"] = {"name": "bertmod/adamw"}  # theirs may name tasks that are not here
+        values["freeze"] = "none"
         values["checkpoint"] = {"name": "bertmod/bertmod", "path": str(state.encoder.absolute())}
         values["tokenizer"] = {**values["tokenizer"], "vocab": None}
         values["training"] = {**values["training"], "device": self._device}
@@ -299,47 +339,11 @@ def _check_complete(run: Path, values: Mapping[str, Any], state: SavedState) -> 
 
 def _check_encoder(recipe: ResolvedRecipe, model: MultiTaskModel, state: SavedState) -> None:
     """Refuse an encoder that is not the one its tasks were trained with."""
-    views = canonical_views(model.encoder, encoder_names(recipe))
-    if (
-        encoder_hash({f"encoder.{name}": view for name, view in views.items()})
-        != state.encoder_hash
-    ):
+    found = module_hash(model.encoder, encoder_names(recipe), prefix="encoder.")
+    if found != state.encoder_hash:
         raise CheckpointError(
             f"{state.encoder}: damaged: its weights are not those that config.json was written for"
         )
-
-
-def _load_task(recipe: ResolvedRecipe, model: MultiTaskModel, task: str, folder: Path) -> None:
-    """Put a task's saved adapters and head into a model."""
-    _, tensors = read_task(folder)
-    stored = {
-        name: StoredTensor(name, tuple(tensor.shape), tensor.clone)
-        for name, tensor in tensors.items()
-    }
-    slot = next(each for each in recipe.tasks if each.id == task)
-    head, modules = cast(Module, model.head(task)), model.task_adapters(task)
-    components = [
-        Component(
-            f"heads.{task}",
-            head_names(recipe, slot, head),
-            head,
-            stored_prefix="head",
-            required=True,
-        )
-    ]
-    for adapter in recipe.adapters:
-        if task in adapter.tasks:
-            module = cast(Module, modules[adapter.id])
-            components.append(
-                Component(
-                    f"adapters.{task}.{adapter.id}",
-                    adapter_names(recipe, adapter, module),
-                    module,
-                    stored_prefix=f"adapters.{adapter.id}",
-                    required=True,
-                )
-            )
-    load_tensors(stored, CheckpointDescription(OWN_FORMAT), components, source=str(folder))
 
 
 def _id(slot: Mapping[str, Any]) -> str:

@@ -76,6 +76,18 @@ def encoder_hash(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def module_hash(module: nn.Module, names: Sequence[TensorName], *, prefix: str = "") -> str:
+    """``encoder_hash`` of a module's tensors, without a copy of them.
+
+    Args:
+        module: The component.
+        names: What it declares.
+        prefix: Put before every name, with its dot: ``encoder.``.
+    """
+    views = canonical_views(module, names)
+    return encoder_hash({prefix + name: view for name, view in views.items()})
+
+
 def _state(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in module.state_dict(keep_vars=True).items()}
 

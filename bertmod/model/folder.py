@@ -31,6 +31,7 @@ def write_encoder(
     tokenizer: Slot,
     files: Mapping[str, bytes],
     version: str,
+    hash_: str | None = None,
 ) -> str:
     """Write an encoder with its tokenizer.
 
@@ -41,6 +42,7 @@ def write_encoder(
         tokenizer: Slot with every option; paths in it are names among ``files``.
         files: Name to content of the tokenizer's files.
         version: Version of bertmod that writes.
+        hash_: The tensors' ``encoder_hash`` if it is known already.
 
     Returns:
         The encoder's hash.
@@ -49,7 +51,7 @@ def write_encoder(
         OSError: If the disk is full or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    found = encoder_hash(tensors)
+    found = encoder_hash(tensors) if hash_ is None else hash_
     for name, content in files.items():
         (folder / name).write_bytes(content)
     save_tensors(folder / TENSOR_FILE, tensors)

@@ -81,6 +81,7 @@ def load_tensors(
         components: Every component that the checkpoint has or the model wants from it.
         allow: ``unexpected``, ``missing``, ``misshaped`` and ``unequal`` to shell-style patterns
             of what may be so: of names in the file for ``unexpected``, else of canonical names.
+            None: nothing may, and no message tells how to allow it.
         source: The checkpoint's path, for messages.
 
     Returns:
@@ -105,7 +106,7 @@ def load_tensors(
         unequal=tuple(name for name, _ in account.unequal),
         misshaped=account.misshaped,
     )
-    _refuse(account, report, allow or {}, source)
+    _refuse(account, report, allow, source)
     return report
 
 
@@ -225,11 +226,11 @@ def _unclaimed(
     return tuple(unexpected)
 
 
-def _refuse(account: _Account, report: LoadReport, allow: Allowed, source: str) -> None:
+def _refuse(account: _Account, report: LoadReport, allow: Allowed | None, source: str) -> None:
     """Raise unless everything odd is allowed."""
 
     def left(kind: str, names: Mapping[str, str]) -> Iterator[str]:
-        patterns = allow.get(kind, ())
+        patterns = (allow or {}).get(kind, ())
         for judged, shown in names.items():
             if not any(fnmatchcase(judged, pattern) for pattern in patterns):
                 yield shown
@@ -246,4 +247,4 @@ def _refuse(account: _Account, report: LoadReport, allow: Allowed, source: str) 
         "unequal": list(left("unequal", unequal)),
     }
     if any(odd.values()):
-        raise CheckpointError(problem_text(source, odd))
+        raise CheckpointError(problem_text(source, odd, hint=allow is not None))

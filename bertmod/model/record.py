@@ -35,6 +35,8 @@ class TaskRecord:
         score: Value of that metric, in the metric's unit; None if it was not measured.
         step: Optimizer steps done.
         recipe_hash: Hash of the resolved recipe; empty if there was none.
+        merged_from: What it was merged from, each with its ``id``, ``coefficient``,
+            ``recipe_hash``, ``metric``, ``score`` and ``step``; empty if it was trained.
     """
 
     id: str
@@ -47,6 +49,7 @@ class TaskRecord:
     score: float | None = None
     step: int = 0
     recipe_hash: str = ""
+    merged_from: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self, version: str) -> dict[str, Any]:
         """JSON values of ``task.json``, written by this version of bertmod."""
@@ -68,9 +71,9 @@ def read_task_record(folder: Path) -> TaskRecord:
         info = values["info"]
         return TaskRecord(
             id=values["id"],
-            task=values["task"],
-            adapters=tuple(values["adapters"]),
-            head=values["head"],
+            task=dict(values["task"]),
+            adapters=tuple(dict(slot) for slot in values["adapters"]),
+            head=dict(values["head"]),
             info=TaskInfo(
                 labels=None if info["labels"] is None else tuple(info["labels"]),
                 value_range=None if info["value_range"] is None else _pair(info["value_range"]),
@@ -82,6 +85,7 @@ def read_task_record(folder: Path) -> TaskRecord:
             score=values["score"],
             step=values["step"],
             recipe_hash=values["recipe_hash"],
+            merged_from=tuple(dict(source) for source in values.get("merged_from", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged: {type(error).__name__}: {error}") from error

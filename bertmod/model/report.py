@@ -19,18 +19,21 @@ MEANING: Mapping[Reason, str] = {
 LONGEST = 20
 
 
-def problem_text(source: str, odd: Mapping[Reason, Sequence[str]]) -> str:
+def problem_text(source: str, odd: Mapping[Reason, Sequence[str]], *, hint: bool = True) -> str:
     """Why a checkpoint does not fit, every name listed.
 
     Args:
         source: The checkpoint's path.
         odd: Reason to what to show of each tensor.
+        hint: Whether to say how the user may allow it.
     """
     lines = [f"{source} does not fit the model"]
     for reason, names in odd.items():
         if names:
             lines.append(f"  {_count(names)} {MEANING[reason]}:")
             lines.extend(f"      {name}" for name in names)
+    if not hint:
+        return "\n".join(lines)
     kinds = ", ".join(f'"allow": {{"{reason}": [...]}}' for reason, names in odd.items() if names)
     lines.append(f"  if that is meant, allow names by pattern in the checkpoint slot: {kinds}")
     return "\n".join(lines)

@@ -6,14 +6,14 @@ Shape letters: T tokens, I width into a site, O width out of it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from bertmod.contracts.adapter import Adapter
+from bertmod.contracts.adapter import Adapter, GroupableAdapter
 from bertmod.contracts.batch import BatchContext, Span
-from bertmod.contracts.encoder import Encoder, EncoderShape
+from bertmod.contracts.encoder import Encoder, EncoderShape, SiteCalls
 
 Place = tuple[str, int]
 
@@ -56,13 +56,41 @@ class TaskSites:
 class SpanSites:
     """Site calls of a batch whose rows belong to several tasks and are ordered by task.
 
-    Each task's adapters get the neighbouring tokens of their task. A task that adds nothing at a
-    delta site where another does adds zeros.
+    Each task's adapters get the neighbouring tokens of their task. Where all tasks of the batch
+    have the same list of adapters, those of a class that offers ``group`` act as one on all
+    tokens; nothing is grouped while training.
 
     Args:
-        adapters: Each span's adapters, in the order of ``context.spans``.
+        adapters: Each span's adapters by id, in the order of ``context.spans``.
         context: Row layout of the batch.
         shape: The encoder's shape.
+    """
+
+    def __init__(
+        self,
+        adapters: Sequence[Mapping[str, Adapter]],
+        context: BatchContext,
+        shape: EncoderShape,
+    ) -> None:
+        self.stages = tuple(_stages(adapters, context, shape))
+
+    def uses(self, site: str, layer: int) -> bool:
+        """Whether any task's adapter acts there."""
+        return any(stage.uses(site, layer) for stage in self.stages)
+
+    def __call__(self, site: str, layer: int, x_TI: Tensor, y_TO: Tensor | None) -> Tensor:
+        """The new y of all tokens; see ``TaskSites``."""
+        for stage in self.stages:
+            if stage.uses(site, layer):
+                y_TO = stage(site, layer, x_TI, y_TO)
+        assert y_TO is not None
+        return y_TO
+
+
+class _Slices:
+    """Adapters that each get the tokens of one span.
+
+    A task that adds nothing at a delta site where another does adds zeros.
     """
 
     def __init__(
@@ -75,11 +103,9 @@ class SpanSites:
         ]
 
     def uses(self, site: str, layer: int) -> bool:
-        """Whether any task's adapter acts there."""
         return any(own.uses(site, layer) for _, own in self.parts)
 
     def __call__(self, site: str, layer: int, x_TI: Tensor, y_TO: Tensor | None) -> Tensor:
-        """The new y of all tokens; see ``TaskSites``."""
         news = []
         for span, own in self.parts:
             tokens = slice(span.first_token, span.end_token)
@@ -90,6 +116,70 @@ class SpanSites:
                 width = self.shape.sites[site].out_width
                 news.append(x.new_zeros((len(x), width)) if y is None else y)
         return torch.cat(news)
+
+
+def _stages(
+    adapters: Sequence[Mapping[str, Adapter]], context: BatchContext, shape: EncoderShape
+) -> Iterator[SiteCalls]:
+    """What acts one after another: groups, and between them slices."""
+    grouped = {} if context.training else dict(_groups(adapters, context))
+    waiting: list[list[Adapter]] = [[] for _ in adapters]
+    if not grouped:
+        yield _Slices([list(own.values()) for own in adapters], context, shape)
+        return
+    for id_ in adapters[0]:
+        if id_ not in grouped:
+            for own, each in zip(adapters, waiting, strict=True):
+                each.append(own[id_])
+            continue
+        if waiting[0]:
+            yield _Slices(waiting, context, shape)
+            waiting = [[] for _ in adapters]
+        yield TaskSites((grouped[id_],), context)
+    if waiting[0]:
+        yield _Slices(waiting, context, shape)
+
+
+def _groups(
+    adapters: Sequence[Mapping[str, Adapter]], context: BatchContext
+) -> Iterator[tuple[str, Adapter]]:
+    """The ids whose adapters act as one, with what acts for them."""
+    first = adapters[0]
+    if any(list(own) != list(first) for own in adapters):
+        return
+    numbers = [span.task for span in context.spans]
+    for id_, adapter in first.items():
+        same = [own[id_] for own in adapters]
+        if not isinstance(adapter, GroupableAdapter) or any(
+            type(each) is not type(adapter) or each.sites != adapter.sites for each in same
+        ):
+            continue
+        one = type(adapter).group(dict(zip(numbers, same, strict=True)))
+        if one is not None:
+            yield id_, one
+
+
+def check_sites(adapter: Adapter, shape: EncoderShape, *, owner: str) -> None:
+    """Refuse an adapter that would act where an encoder has nothing.
+
+    Args:
+        adapter: The adapter.
+        shape: The encoder's shape.
+        owner: What the message calls the adapter.
+
+    Raises:
+        ValueError: If the encoder lacks one of its sites, or a layer of it.
+    """
+    for site, layers in adapter.sites.items():
+        if site not in shape.sites:
+            known = ", ".join(shape.sites)
+            raise ValueError(f'{owner} acts at "{site}", but the encoder\'s sites are {known}')
+        count = 1 if site in shape.end_sites else shape.num_hidden_layers
+        if beyond := [layer for layer in layers if not 0 <= layer < count]:
+            raise ValueError(
+                f'{owner} acts at "{site}" in layer {beyond[0]}, but the encoder has the layers '
+                f"0 to {count - 1} there"
+            )
 
 
 def site_weights(encoder: Encoder, site: str, layer: int) -> tuple[Tensor, ...]:

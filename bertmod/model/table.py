@@ -23,9 +23,21 @@ class ModuleTable(nn.Module):
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
         for name, module in modules.items():
-            if not name or "." in name:
-                raise ValueError(f'"{name}" cannot name a part of a model')
-            self._modules[name] = module
+            self.add(name, module)
+
+    def add(self, name: str, module: nn.Module) -> None:
+        """Put a module behind the others, or in the place of one of that id.
+
+        Raises:
+            ValueError: If the id is empty or has a dot.
+        """
+        if not name or "." in name:
+            raise ValueError(f'"{name}" cannot name a part of a model')
+        self._modules[name] = module
+
+    def remove(self, name: str) -> None:
+        """Take a module out."""
+        del self._modules[name]
 
     def __getitem__(self, name: str) -> nn.Module:
         module = self._modules[name]

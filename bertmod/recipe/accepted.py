@@ -81,6 +81,14 @@ def resolved(schema: Schema, root: Schema) -> Schema:
     return schema
 
 
+def option_names(schema: Schema, root: Schema) -> list[str]:
+    """The keys that an object takes, or that any of the objects takes which a value may be."""
+    schema = resolved(schema, root)
+    branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    inner = [name for branch in branches for name in option_names(branch, root)]
+    return [*schema.get("properties", ()), *inner]
+
+
 def schema_at(root: Schema, path: Path) -> Schema | None:
     """The schema of the value at a path, or None if the path leads nowhere."""
     schema: Schema | None = root

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable
 from typing import Any
 
+from bertmod.recipe.adapters import check_adapters
 from bertmod.recipe.draft import Draft, Half, names_in
 from bertmod.recipe.paths import Path
-from bertmod.recipe.schema import COMPONENTS
-from bertmod.wording import counted, did_you_mean, listed
+from bertmod.wording import did_you_mean, listed
 
 
 def check_all(draft: Draft) -> None:
@@ -23,7 +22,6 @@ def check_all(draft: Draft) -> None:
     check_heads(draft)
     check_adapters(draft)
     check_sampler(draft)
-    check_learning_rates(draft)
     check_checkpoint_names(draft)
 
 
@@ -196,70 +194,6 @@ def _targets(targets: Any) -> str:
     return listed(f"{name} ({kind})" for name, kind in targets.items())
 
 
-def check_adapters(draft: Draft) -> None:
-    """Adapters name tasks that train, layers and sites that the encoder has, and fit it."""
-    for half in draft.adapters:
-        _check_adapter_tasks(draft, half)
-        if draft.shape is None:
-            continue
-        layers = chosen_layers(half, draft.shape.num_hidden_layers)
-        beyond = [n for n in layers if n >= draft.shape.num_hidden_layers]
-        repeated = sorted({n for n in layers if layers.count(n) > 1})
-        if beyond or repeated:
-            depth = counted(draft.shape.num_hidden_layers, "layer")
-            what = f"the encoder has {depth}, counted from 0, not {listed(map(str, beyond))}"
-            if not beyond:
-                what = f"named twice: {listed(map(str, repeated))}"
-            draft.add((*half.path, "layers"), what)
-        elif half.ready():
-            _check_sites(draft, half, layers)
-
-
-def chosen_layers(half: Half, depth: int) -> tuple[int, ...]:
-    """The layers that an adapter's slot chooses of an encoder with ``depth`` layers."""
-    layers = half.keys.layers
-    if isinstance(layers, str):
-        halves = {
-            "all": (0, depth),
-            "top_half": (depth // 2, depth),
-            "bottom_half": (0, depth // 2),
-        }
-        return tuple(range(*halves[layers]))
-    return tuple(sorted(layers))
-
-
-def chosen_tasks(draft: Draft, half: Half) -> tuple[str, ...]:
-    """The tasks that get an adapter, in the recipe's order."""
-    tasks = half.keys.tasks
-    return tuple(id for id in draft.trained_ids() if tasks == "all" or id in tasks)
-
-
-def _check_adapter_tasks(draft: Draft, half: Half) -> None:
-    if half.keys.tasks == "all":
-        return
-    trained = draft.trained_ids()
-    borrowers = {task.id: task.keys.uses for task in draft.tasks if task.keys.uses is not None}
-    for index, name in enumerate(half.keys.tasks):
-        at = (*half.path, "tasks", index)
-        if name in borrowers:
-            draft.add(at, f'"{name}" borrows the adapters of "{borrowers[name]}"', "leave it out")
-        elif name not in trained:
-            what = f'no task "{name}"{did_you_mean(name, trained)}'
-            draft.add(at, what, f"tasks: {names_in(trained)}")
-        elif name in half.keys.tasks[:index]:
-            draft.add(at, f'"{name}" is named twice', "leave one of the two")
-
-
-def _check_sites(draft: Draft, half: Half, layers: tuple[int, ...]) -> None:
-    assert draft.shape is not None
-    draft.check_options(half, draft.shape, layers)
-    sites = half.ask(half.spec.sites, half.config, draft.shape, layers)
-    missing = [site for site in sites if site not in draft.shape.sites]
-    if missing:
-        what = f"{half.label} acts at {listed(missing)}, which {draft.encoder.label} does not have"
-        draft.add(half.path, what, f"its sites: {listed(draft.shape.sites)}")
-
-
 def check_sampler(draft: Draft) -> None:
     """Sizes name tasks that train, and the sampler suits them."""
     half = draft.sampler
@@ -270,74 +204,6 @@ def check_sampler(draft: Draft) -> None:
             draft.add((*half.path, "sizes", name), what, f"tasks that train: {names_in(trained)}")
     if all(trained):
         draft.check_options(half, trained)
-
-
-def check_learning_rates(draft: Draft) -> None:
-    """A mapping of learning rates names what there is, and leaves no part without one."""
-    rates = draft.optimizer.keys.learning_rate
-    if not isinstance(rates, dict):
-        return
-    path = (*draft.optimizer.path, "learning_rate")
-    names, open_prefixes = _parameters(draft)
-    unknown = False
-    for key in rates:
-        if key in COMPONENTS:
-            continue
-        if not set(key) & set("*?[."):
-            unknown = True
-            what = f'no part of the model is called "{key}"{did_you_mean(key, COMPONENTS)}'
-            draft.add((*path, key), what, f"parts: {listed(COMPONENTS)}; or a pattern of names")
-        elif names and not _matches(key, names, open_prefixes):
-            what = "no parameter has a name that matches"
-            draft.add((*path, key), what, f"names look like {names[-1]}")
-    if unknown:
-        return  # what the unknown name was meant for cannot be told
-    for part in _parts(draft):
-        if not {part, f"{part}.*", "*"} & set(rates):
-            draft.add(path, f"no learning rate for {part}", f'add "{part}", or "*" for the rest')
-
-
-def _parts(draft: Draft) -> list[str]:
-    """Parts of the model that train."""
-    encoder = ["encoder"] if draft.keys.freeze == "none" else []
-    return [*encoder, *(["adapters"] if draft.adapters else []), "heads"]
-
-
-def _parameters(draft: Draft) -> tuple[list[str], list[str]]:
-    """Names of parameters, and prefixes below which the names are not known without building."""
-    shape, encoder = draft.shape, draft.encoder
-    if shape is None or not encoder.ready():
-        return [], []
-    declared = encoder.ask(encoder.spec.names, encoder.config)
-    names = [f"encoder.{name.canonical}" for name in declared]
-    unknown: list[str] = []
-    for half in draft.adapters:
-        layers = chosen_layers(half, shape.num_hidden_layers)
-        prefixes = [f"adapters.{task}.{half.id}." for task in chosen_tasks(draft, half)]
-        _declare(half, prefixes, names, unknown, shape, layers)
-    for task, head in zip(draft.tasks, draft.heads, strict=True):
-        if head is not None:
-            _declare(head, [f"heads.{task.id}."], names, unknown, shape)
-    return names, unknown
-
-
-def _declare(
-    half: Half, prefixes: list[str], names: list[str], unknown: list[str], *about: Any
-) -> None:
-    """Add a component's parameter names, or the prefixes if it does not declare any."""
-    declare = half.spec.names if half.entry and half.ready() else None
-    if declare is None:
-        unknown.extend(prefixes)
-        return
-    for row in half.ask(declare, half.config, *about):
-        names.extend(f"{prefix}{row.canonical}" for prefix in prefixes)
-
-
-def _matches(pattern: str, names: list[str], prefixes: list[str]) -> bool:
-    if any(fnmatch.fnmatchcase(name, pattern) for name in names):
-        return True
-    literal = pattern[: min((pattern.find(c) for c in "*?[" if c in pattern), default=None)]
-    return any(literal.startswith(p) or p.startswith(literal) for p in prefixes)
 
 
 def check_checkpoint_names(draft: Draft) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from bertmod.recipe.checks import check_all, chosen_layers, chosen_tasks, scored
+from bertmod.recipe.adapters import chosen_layers, chosen_tasks
+from bertmod.recipe.checks import check_all, scored
 from bertmod.recipe.draft import Draft, Half
 from bertmod.recipe.foundation import COMMAND_LINE, lay_foundation
 from bertmod.recipe.load import Origin, RawRecipe, raw_recipe
 from bertmod.recipe.resolved import ResolvedAdapter, ResolvedRecipe, ResolvedSlot, ResolvedTask
 from bertmod.recipe.schema import AUTO, SAMPLE, SLOT_KINDS, RecipeKeys
+from bertmod.recipe.training_checks import check_what_trains
 from bertmod.recipe.validate import validate
 from bertmod.registry import Registry
 from bertmod.wording import shown
@@ -51,6 +53,7 @@ def resolve(
     draft.schedule = _single(draft, "schedule")
     draft.trackers = _list(draft, "trackers")
     check_all(draft)
+    check_what_trains(draft)
     draft.raise_if_wrong()
     return _result(draft)
 

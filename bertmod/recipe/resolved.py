@@ -13,6 +13,7 @@ from bertmod.recipe.schema import (
     DataKeys,
     Envelope,
     EvaluationKeys,
+    Freeze,
     InitKeys,
     LoaderKeys,
     NoKeys,
@@ -144,7 +145,7 @@ class ResolvedRecipe:
     seed: int
     data: DataKeys
     init: InitKeys
-    freeze: str
+    freeze: Freeze
     training: TrainingKeys
     evaluation: EvaluationKeys
     saving: SavingKeys
@@ -178,7 +179,7 @@ class ResolvedRecipe:
             "init": self.init.model_dump(mode="json"),
             "tasks": [_task_json(task) for task in self.tasks],
             "adapters": [adapter.to_json() for adapter in self.adapters],
-            "freeze": self.freeze,
+            "freeze": _freeze_json(self.freeze),
             "sampler": self.sampler.to_json(),
             "optimizer": self.optimizer.to_json(),
             "schedule": self.schedule.to_json(),
@@ -187,6 +188,10 @@ class ResolvedRecipe:
             "saving": self.saving.model_dump(mode="json"),
             "trackers": [tracker.to_json() for tracker in self.trackers],
         }
+
+
+def _freeze_json(freeze: Freeze) -> str | dict[str, Any]:
+    return freeze if isinstance(freeze, str) else freeze.model_dump(mode="json")
 
 
 def _task_json(task: ResolvedTask) -> dict[str, Any]:

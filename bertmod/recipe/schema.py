@@ -45,6 +45,10 @@ SLOT_KINDS: dict[str, str] = {
 LIST_SLOTS = ("tasks", "adapters", "trackers")
 
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Layers = (
+    Literal["all", "top_half", "bottom_half"]
+    | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+)
 
 
 class Envelope(BaseModel):
@@ -153,6 +157,30 @@ class SavingKeys(Envelope):
     keep: int = Field(2, ge=1, description="Newest checkpoints kept, at least 1.")
 
 
+class FreezeKeys(Envelope):
+    """What does not train, part by part."""
+
+    embeddings: bool = Field(False, description="Whether the encoder's embeddings are frozen.")
+    layers: Layers | None = Field(
+        None,
+        description="Encoder layers that are frozen, from 0, or all, or one half; null: none.",
+    )
+    pooler: bool = Field(
+        False, description="Whether what lies above the last layer, BERT's pooler, is frozen."
+    )
+    layer_norm: bool = Field(
+        True,
+        description="Whether the LayerNorms of the parts named above are frozen with them.",
+    )
+    patterns: tuple[str, ...] = Field(
+        (),
+        description="Shell patterns of names of further parameters that are frozen, of any part.",
+    )
+
+
+Freeze = Literal["none", "encoder", "encoder_except_layer_norm"] | FreezeKeys
+
+
 class RecipeKeys(Envelope):
     """The part of a recipe that is no component."""
 
@@ -162,7 +190,9 @@ class RecipeKeys(Envelope):
     )
     data: DataKeys = Field(DataKeys(), description="Where the data is and how it is batched.")
     init: InitKeys = Field(InitKeys(), description="How fresh parameters start.")
-    freeze: Literal["none", "encoder"] = Field("none", description="What does not train.")
+    freeze: Freeze = Field(
+        "none", description="What does not train: a policy, or an object that names parts."
+    )
     training: TrainingKeys = Field(TrainingKeys(), description="Length, batches and arithmetic.")
     evaluation: EvaluationKeys = Field(EvaluationKeys(), description="When dev splits are scored.")
     saving: SavingKeys = Field(SavingKeys(), description="When checkpoints are written.")
@@ -213,10 +243,9 @@ class AdapterKeys(Envelope):
     tasks: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         "all", description="Ids of the tasks that get one each, or all."
     )
-    layers: (
-        Literal["all", "top_half", "bottom_half"]
-        | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
-    ) = Field("all", description="Encoder layers it acts in, from 0, or all, or one half.")
+    layers: Layers = Field(
+        "all", description="Encoder layers it acts in, from 0, or all, or one half."
+    )
 
 
 class SamplerKeys(Envelope):
@@ -273,6 +302,24 @@ class OptimizerKeys(Envelope):
         5e-5,
         description="Peak learning rate, above 0; or a mapping of encoder, adapters, heads and "
         "of shell patterns of parameter names, which come before these.",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor of the encoder's learning rates from each layer to the one below it, "
+        "above 0, at most 1: of n layers, number i from 0 has the rate times layer_decay to the "
+        "power n - i, the embeddings to the power n + 1; the pooler, adapters and heads have "
+        "their full rates.",
+    )
+    weight_decay: (
+        Annotated[float, Field(ge=0)]
+        | Annotated[dict[str, Annotated[float, Field(ge=0)]], Field(min_length=1)]
+    ) = Field(
+        0.01,
+        description="Share of a parameter that joins its update before the learning rate is "
+        "applied, unitless, 0 or more; or a mapping as for learning_rate. Biases and LayerNorms "
+        "never decay.",
     )
     clip: Literal["global", "per_tensor"] = Field(
         "global", description="Whether max_grad_norm bounds all gradients together or each alone."

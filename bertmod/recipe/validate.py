@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bertmod.recipe.accepted import accepted, resolved, schema_at
+from bertmod.recipe.accepted import accepted, option_names, schema_at
 from bertmod.recipe.paths import Path, present
 from bertmod.wording import did_you_mean, listed, shown
 
@@ -112,7 +112,7 @@ def _followed(location: tuple[str | int, ...], values: Any) -> Path:
 
 def _unknown(path: Path, root: Mapping[str, Any], owner: str, also: tuple[str, ...]) -> Finding:
     parent = schema_at(root, path[:-1])
-    own = list(resolved(parent, root).get("properties", ())) if parent else []
+    own = option_names(parent, root) if parent else []
     names = [*own, *also] if len(path) == 1 else own
     taker = owner if len(path) == 1 else f'"{path[-2]}"'
     what = f"unknown option{did_you_mean(str(path[-1]), names)}"

@@ -31,6 +31,7 @@ LEVELS = {
     "library": 7,
     "inference": 8,
     "planning": 8,
+    "scaffold": 8,
     "convert": 8,
     "testing": 9,
     "cli": 10,

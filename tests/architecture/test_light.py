@@ -24,6 +24,7 @@ LIGHT = {
     "plugins",
     "registry",
     "recipe",
+    "scaffold",
     "cli",
 }
 HEAVY = {"torch", "sklearn", "scipy", "tensorboard", "transformers", "tensorflow"}

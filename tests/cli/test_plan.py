@@ -13,8 +13,8 @@ def plan_of(result) -> tuple[list[str], dict[str, list[str]], list[str]]:
     """Lines above the table, cells by task, lines below it."""
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    table = [re.split(r"  +", line) for line in lines[4:-2]]
-    return lines[:3], {row[0]: row[1:] for row in table}, lines[-2:]
+    table = [re.split(r"  +", line) for line in lines[5:-2]]
+    return lines[:4], {row[0]: row[1:] for row in table}, lines[-2:]
 
 
 def test_a_plan(bertmod, recipe, sample, tmp_path) -> None:
@@ -29,10 +29,13 @@ def test_a_plan(bertmod, recipe, sample, tmp_path) -> None:
     encoder, adapters = re.search(r"encoder (\S+) parameters, adapters (\S+): ", above[1]).groups()
     assert f" {encoder} parameters" in checked
     total = int(encoder.replace(",", "")) + int(adapters.replace(",", ""))
+    heads = 2 * (2 * 32 + 2)
     assert above == [
         "tiny.json",
         f"encoder {encoder} parameters, adapters {adapters}: "
         f"{total / int(encoder.replace(',', '')):.4f} times the encoder",
+        f"trained: encoder {encoder} of {encoder}, adapters {adapters} of {adapters}, "
+        f"heads {heads} of {heads}",
         "12 steps, 4 an epoch, fp32 on cpu",
     ]
     cola, rte = tasks["cola"], tasks["rte"]
@@ -62,6 +65,18 @@ def test_rows_that_a_small_length_would_cut(here, recipe, sample) -> None:
     cut = int(np.sum(tokenizer.rows(first, second, max_length=16).truncated))
     assert 0 < cut < len(rows)
     assert tasks["rte"][3:] == [f"{cut:,} ({cut / len(rows):.1%})", "16"]
+
+
+def test_what_is_frozen_is_not_among_the_trained(here, recipe) -> None:
+    plan = here("plan", recipe(tasks=[{"name": "rte"}], freeze="encoder", adapters=[]))
+    above, _, below = plan_of(plan)
+    encoder = re.search(r"encoder (\S+) parameters", above[1])[1]
+    assert above[2] == f"trained: encoder 0 of {encoder}, no adapters, heads 66 of 66"
+    assert "gradients 0 MiB, optimizer 0 MiB" in below[0]
+    norms = 32 * 2 * (1 + 2 * 2)
+    plan = here("plan", recipe(freeze="encoder_except_layer_norm"))
+    above, _, _ = plan_of(plan)
+    assert above[2].startswith(f"trained: encoder {norms} of {encoder}, adapters")
 
 
 def test_a_run_of_one_step_can_be_planned(here, recipe) -> None:

@@ -184,7 +184,7 @@ def test_what_stands_beside_the_rows(refused, table) -> None:
         *("--task", "cola"),
     )
     refused(
-        "error: --input has rows of one task: name it with --task ID\n"
+        "error: --input: say which task answers, with --task ID, or --task all for every one\n"
         "  the run has: cola, mrpc, mnli, rte, stsb, sst2, qqp, qnli, ax\n",
         *("--input", name),
     )

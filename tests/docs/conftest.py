@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,3 +96,9 @@ def page_paths() -> list[Path]:
 def plugin_page() -> list[Block]:
     """The blocks of the page on writing a plugin."""
     return list(blocks_of(ROOT / "docs/how-to/plugin.md"))
+
+
+@pytest.fixture
+def blocks() -> Callable[[str], list[Block]]:
+    """Gives the blocks of a page by its path inside the checkout."""
+    return lambda page: list(blocks_of(ROOT / page))

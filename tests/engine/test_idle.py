@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bertmod.engine.groups import build_groups, learning_rate_of
+from bertmod.engine.groups import build_groups, setting_of
 from bertmod.engine.settings import TrainerSettings
 from bertmod.errors import RecipeError
 
@@ -74,14 +74,22 @@ def test_dense_decay_without_gradient(toy) -> None:
 
     def sgd(groups):
         parameters = [
-            {"params": [p for _, p in group.parameters], "weight_decay": 0.5 * group.decay}
+            {"params": [p for _, p in group.parameters], "weight_decay": group.weight_decay}
             for group in groups
         ]
         return torch.optim.SGD(parameters, lr=0.1)
 
     model = toy.model()
     trainer = trainer_of(
-        toy, model, "dense", "size", "flag", optimizer=sgd, schedule="constant", learning_rate=0.1
+        toy,
+        model,
+        "dense",
+        "size",
+        "flag",
+        optimizer=sgd,
+        schedule="constant",
+        learning_rate=0.1,
+        weight_decay=0.5,
     )
     trainer.train_step()
     before = toy.values(model)
@@ -165,11 +173,14 @@ def test_frozen_parameters_are_in_no_group_and_get_no_gradient(toy) -> None:
 
 def test_patterns_of_learning_rates_win_over_components() -> None:
     rates = {"encoder": 1.0, "heads": 2.0, "*.bias": 3.0, "encoder.layer.1*": 4.0}
-    assert learning_rate_of("encoder.layer.0.ffn.up.weight", rates) == 1.0
-    assert learning_rate_of("encoder.layer.1.ffn.up.weight", rates) == 4.0
-    assert learning_rate_of("encoder.layer.1.ffn.up.bias", rates) == 3.0  # the first that matches
-    assert learning_rate_of("heads.flag.classifier.weight", rates) == 2.0
-    assert learning_rate_of("adapters.flag.pals.down.weight", 5.0) == 5.0
+    found = {
+        "encoder.layer.0.ffn.up.weight": 1.0,
+        "encoder.layer.1.ffn.up.weight": 4.0,
+        "encoder.layer.1.ffn.up.bias": 3.0,  # the first that matches
+        "heads.flag.classifier.weight": 2.0,
+    }
+    assert found == {name: setting_of(name, rates, "learning_rate") for name in found}
+    assert setting_of("adapters.flag.pals.down.weight", 5.0, "learning_rate") == 5.0
 
 
 def test_a_parameter_without_learning_rate_is_a_problem(toy) -> None:
@@ -201,4 +212,5 @@ def test_groups_by_rate_and_decay(toy) -> None:
             rate = {"encoder": 1e-3, "adapters": 2e-3, "heads": 3e-3}[component]
             assert group.learning_rate == rate
             matrix = not (name.endswith("bias") or ".norm." in name or name.endswith("scale"))
-            assert group.decay == (matrix or (vectors and name.endswith("scale"))), name
+            decays = matrix or (vectors and name.endswith("scale"))
+            assert group.weight_decay == (0.01 if decays else 0.0), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +31,7 @@ from bertmod.builtin.heads.plugin import bertmod_heads
 from bertmod.builtin.loaders.plugin import bertmod_loaders
 from bertmod.model.loading import Component, load_tensors
 from bertmod.model.multitask import MultiTaskModel
+from bertmod.model.sites import site_weights
 from bertmod.nn.context import RowContext
 from bertmod.nn.initialisation import initialise
 
@@ -51,6 +53,12 @@ def config(kind: str, slot: Mapping[str, Any], *keys: str) -> Any:
     """The options in a slot, without the name and the envelope's ``keys``."""
     options = {key: value for key, value in slot.items() if key not in ("name", *keys)}
     return spec(kind, slot["name"]).config.model_validate_json(json.dumps(options))
+
+
+def describe(loader: str, path: Path) -> CheckpointDescription:
+    """What a loader says of a checkpoint."""
+    found: CheckpointDescription = spec("loader", loader).describe(EmptyConfig(), str(path), None)
+    return found
 
 
 def weights(tensors: Mapping[str, Tensor], prefix: str = "weight/") -> dict[str, Tensor]:
@@ -115,9 +123,11 @@ class Loaded:
         self.components.append(Component("encoder", about.names(options), encoder, required=True))
         tasks = list(self.description.heads)
         adapters = {
-            task: {"pals": self._adapter(task, index, encoder, shape)}
+            task: {
+                slot["id"]: self._adapter(slot, task, index, encoder, shape)
+                for slot in self.description.adapters
+            }
             for index, task in enumerate(tasks)
-            if self.description.adapters
         }
         heads = {
             task: self._head(task, index, shape, num_labels.get(task, 0))
@@ -125,17 +135,21 @@ class Loaded:
         }
         return MultiTaskModel(encoder, adapters, heads).eval()
 
-    def _adapter(self, task: str, index: int, encoder: Any, shape: Any) -> Any:
-        (slot,) = self.description.adapters
+    def _adapter(
+        self, slot: Mapping[str, Any], task: str, index: int, encoder: Any, shape: Any
+    ) -> Any:
         about = spec("adapter", slot["name"])
         options = config("adapter", slot, "id", "layers", "tasks")
-        layers = tuple(range(shape.num_hidden_layers))
-        context = AdapterContext(
-            task, shape, layers, encoder.new_layer, encoder.projection, initialise
-        )
+        every = slot["layers"] == "all"
+        layers = tuple(range(shape.num_hidden_layers) if every else slot["layers"])
+        assert about.check(options, shape, layers) == ()
+        weights = partial(site_weights, encoder)
+        context = AdapterContext(task, shape, layers, encoder.new_layer, weights, initialise)
         module = about.build(options, context)
-        names = about.names(options, shape, layers)
-        self.components.append(Component(f"adapters.{task}.pals", names, module, index=index))
+        prefix, names = f"adapters.{task}.{slot['id']}", about.names(options, shape, layers)
+        self.components.append(Component(prefix, names, module, index=index, required=True))
+        counted = about.num_parameters(options, shape, layers)
+        assert counted == sum(p.numel() for p in module.parameters())
         return module
 
     def _head(self, task: str, index: int, shape: Any, num_labels: int) -> Any:
@@ -181,5 +195,11 @@ class Rows:
 def reference() -> SimpleNamespace:
     """What the tests of encoder, adapters and loaders build their models with."""
     return SimpleNamespace(
-        Loaded=Loaded, Rows=Rows, spec=spec, weights=weights, write_folder=write_folder
+        Loaded=Loaded,
+        Rows=Rows,
+        spec=spec,
+        config=config,
+        describe=describe,
+        weights=weights,
+        write_folder=write_folder,
     )

@@ -16,7 +16,6 @@ from bertmod.engine.clipping import clip_global, clip_per_tensor
 pytestmark = pytest.mark.shared
 
 BETAS = (0.9, 0.999)
-DECAY = 0.01
 
 
 class Trajectory:
@@ -29,10 +28,10 @@ class Trajectory:
             name: torch.nn.Parameter(initial[f"input/initial/{name}"].clone()) for name in decays
         }
         groups = [
-            ParameterGroup(name, ((name, parameter),), lr, decays[name] > 0)
+            ParameterGroup(name, ((name, parameter),), lr, decays[name])
             for name, parameter in self.parameters.items()
         ]
-        config = plugin.BertAdamConfig(betas=betas, eps=eps, weight_decay=DECAY)
+        config = plugin.BertAdamConfig(betas=betas, eps=eps)
         self.optimizer = plugin.build_bert_adam(config, groups)
         self.clocks = dict.fromkeys(decays, 0)
 

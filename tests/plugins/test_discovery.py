@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import entry_points
 
 import bertmod
 
@@ -46,7 +47,7 @@ def test_it_is_an_error_with_its_cause_once_a_recipe_needs_it(site):
     site.install("broken", BROKEN)
     recipe = {"tasks": [{"name": "cola"}], "sampler": {"name": "curriculum"}}
     (site.folder / "x.json").write_text(json.dumps(recipe))
-    result = site.bertmod("check", "x.json")
+    result = site.bertmod("check", "x.json", env={"BERTMOD_PLUGINS": "broken"})
     assert result.returncode == 2
     assert result.stderr == (
         f"{WARNING}"
@@ -115,9 +116,10 @@ def test_the_switch_chooses_plugins_by_entry_point(site, good):
 def test_a_name_in_the_switch_that_is_not_installed_is_told(site, good):
     site.install("one", good("one"))
     env = {"BERTMOD_PLUGINS": "one, on"}
+    around = {point.name for point in entry_points(group="bertmod")}  # of this environment
     told = (
         'plugin "on" did not load: BERTMOD_PLUGINS names it, but it is not installed, '
-        'did you mean "one"? (installed: one)\n'
+        f'did you mean "one"? (installed: {", ".join(sorted({"one", *around}))})\n'
     )
     result = site.bertmod("list", "samplers", env=env)
     assert (result.returncode, result.stderr) == (0, f"warning: {told}")

@@ -1,4 +1,4 @@
-"""Every recipe in recipes/ checks, and runs two steps on a tiny encoder and the sample."""
+"""Every recipe in recipes/ checks; those on the sample run two steps on a tiny encoder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,50 @@ from safetensors.torch import save_file
 from bertmod.builtin.encoders.config import BertConfig
 from bertmod.builtin.encoders.names import names
 from bertmod.cli import main
+from bertmod.recipe.count import parameter_counts
+from bertmod.recipe.load import load_recipe
+from bertmod.recipe.resolve import resolve
+from bertmod.registry import load_registry
 from bertmod.sample import sample_folder
 
 ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "recipes").rglob("*.json"))
+SAMPLE = sorted((ROOT / "recipes").glob("*.json"))
+PAPER = sorted((ROOT / "recipes/paper").glob("*.json"))
+SAMPLERS = ("proportional", "sqrt", "anneal")
+
+# What each method of the PALs paper adds to BERT base for all eight tasks, parameters.
+ADDED = {
+    "shared": 0,
+    "top_attention": 8 * 1_320_444,
+    "top_layer": 8 * 7_087_872,
+    "pals": 14_558_688,
+    "pals_top_half": 8_536_608,
+    "pals_bottom_half": 8_536_608,
+    "low_rank": 8 * 1_853_616,
+    "houlsby": 8 * 1_862_832,
+    "houlsby_pals": 8 * 2_053_668,
+    "lhuc": 8 * 9_216,
+}
+ON_THE_SAMPLE = {
+    "shared",
+    "pals_anneal",
+    "pals_top_half",
+    "pals_bottom_half",
+    "pals_lhuc",
+    "low_rank",
+    "houlsby",
+    "houlsby_pals",
+    "lhuc",
+    "top_attention",
+    "top_layer",
+}
+SIZES = {
+    **{"cola": 6680, "mrpc": 2865, "mnli": 306798, "rte": 1945},
+    **{"stsb": 4491, "sst2": 52616, "qqp": 284257, "qnli": 84715},
+}
+FEW = ["cola", "mnli", "stsb"]
+SAMPLE_PARENT = ROOT / "recipes/pals_anneal.json"
+PUBLISHED = ROOT / "recipes/paper/pals_anneal.json"
 TINY = {
     "hidden_size": 24,
     "num_hidden_layers": 2,
@@ -57,42 +97,75 @@ def given(cache, checkpoint, monkeypatch):
     return ["--data", str(sample_folder(cache / "bertmod")), "--checkpoint", str(checkpoint)]
 
 
-def test_there_are_recipes() -> None:
-    names = {path.relative_to(ROOT).as_posix() for path in RECIPES}
-    assert names >= {"recipes/pals_anneal.json", "recipes/paper/pals_anneal.json"}
+def shown(path: Path) -> str:
+    """A recipe's path inside the checkout."""
+    return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_recipe_for_every_method() -> None:
+    assert {path.stem for path in SAMPLE} == ON_THE_SAMPLE
+    assert {path.stem for path in PAPER} == {f"{m}_{s}" for m in ADDED for s in SAMPLERS}
+
+
+@pytest.mark.parametrize("path", [*SAMPLE, *PAPER], ids=shown)
 def test_it_names_the_schema(path) -> None:
     schema = json.loads(path.read_text())["$schema"]
     assert (path.parent / schema).resolve() == ROOT / "recipe.schema.json"
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", SAMPLE, ids=shown)
 def test_it_checks(path, given, capsys) -> None:
-    values = json.loads(path.read_text())
-    complete = values.get("data", {}).get("dir", "") is not None
-    assert main(["check", str(path), *([] if complete else given)]) == 0
+    assert main(["check", str(path)]) == 0
     assert capsys.readouterr().out.startswith(f"{path}: no problems\n")
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", PAPER, ids=shown)
+def test_a_paper_recipe_checks_with_data_and_checkpoint(path, given, capsys) -> None:
+    assert main(["check", str(path), *given]) == 0
+    assert capsys.readouterr().out.startswith(f"{path}: no problems\n")
+
+
+@pytest.mark.parametrize("path", PAPER, ids=shown)
+def test_the_published_parameters_and_settings(path) -> None:
+    base = ("checkpoint=null", 'encoder.size="base"', "encoder.vocab_size=30522")
+    recipe = resolve(load_recipe(path, overrides=base), load_registry(), data="sample")
+    counts = parameter_counts(recipe)
+    method, _, sampler = path.stem.rpartition("_")
+    assert (counts.encoder, sum(counts.heads.values())) == (109_482_240, 12_304)
+    assert sum(counts.adapters.values()) == ADDED[method]
+    assert recipe.sampler.spec.name == sampler
+    assert recipe.sampler.keys.sizes == SIZES
+    values = recipe.to_json()
+    parent = resolve(
+        load_recipe(PUBLISHED, overrides=base), load_registry(), data="sample"
+    ).to_json()
+    assert {key for key in values if values[key] != parent[key]} <= {"adapters", "sampler"}
+
+
+@pytest.mark.parametrize("path", SAMPLE, ids=shown)
 def test_it_runs_two_steps(path, given, capsys, tmp_path) -> None:
-    adapters = json.loads(path.read_text()).get("adapters", [])
+    recipe = load_recipe(path).values
+    assert recipe["tasks"] == load_recipe(SAMPLE_PARENT).values["tasks"]
+    tasks = [task["name"] for task in recipe["tasks"]] if path == SAMPLE_PARENT else FEW
     small = [
         f"adapters[{index}].bottleneck_size=12"
-        for index, adapter in enumerate(adapters)
+        for index, adapter in enumerate(recipe["adapters"])
         if "bottleneck_size" in adapter
     ]
     short = [
         *("training.num_epochs=2", "training.steps_per_epoch=1", "training.global_batch_size=4"),
         *("evaluation.every_steps=2", "saving.every_steps=1", "evaluation.batch_size=512"),
+        f"tasks={json.dumps([{'name': task} for task in tasks])}",
     ]
     words = [word for option in (*short, *small) for word in ("--set", option)]
     output = str(tmp_path / "run")
     assert main(["run", str(path), "--output", output, "--quiet", *given, *words]) == 0
-    tasks = [task.get("id", task["name"]) for task in json.loads(path.read_text())["tasks"]]
     table = capsys.readouterr().out.splitlines()
     assert {task for line in table for task in tasks if line.startswith(f"{task} ")} == set(tasks)
     steps = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
     assert steps == ["step-00000001", "step-00000002"]
+
+
+def test_a_shipped_recipe_by_its_name(given, capsys) -> None:
+    assert main(["check", "low_rank"]) == 0
+    assert "low_rank.json: no problems" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -69,11 +70,12 @@ def recipe_page() -> str:
 
 
 def _inner(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Keys of a model that hold a model of their own."""
+    """Keys of a model that hold, or may hold, a model of their own."""
     return {
-        name: field.annotation
+        name: each
         for name, field in model.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for each in (field.annotation, *get_args(field.annotation))
+        if isinstance(each, type) and issubclass(each, BaseModel)
     }
 
 

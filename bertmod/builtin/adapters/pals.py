@@ -9,7 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bertmod import AdapterContext, BatchContext
-from bertmod.builtin.adapters.pals_config import SHARED, PalsConfig, sites, widths
+from bertmod.builtin.adapters.pals_config import SHARED, PalsConfig, sites
+from bertmod.builtin.adapters.placement import widths
 from bertmod.nn.activations import activation
 
 
@@ -31,7 +32,7 @@ class Pals(nn.Module):
         self.sites = sites(config, context.shape, context.layers)
         self.replaces: frozenset[tuple[str, int]] = frozenset()
         self.share_projections = config.share_projections
-        size, (width_in, width_out) = config.bottleneck_size, widths(config, context.shape)
+        size, (width_in, width_out) = config.bottleneck_size, widths(config.site, context.shape)
         layers = [str(layer) for layer in self.sites[config.site]]
         pairs = [SHARED] if config.share_projections else layers
         self.down = nn.ModuleDict({key: nn.Linear(width_in, size) for key in pairs})

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from bertmod import ComponentConfig, EncoderShape, Problem, Site
+from bertmod.builtin.encoders.layer_names import layer_names
 
 Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
@@ -158,18 +159,19 @@ def shape(config: BertConfig) -> EncoderShape:
     """Sizes, sites and outputs of the encoder."""
     sizes = dimensions(config)
     hidden, inner = sizes.hidden_size, sizes.intermediate_size
-    sites = {name: Site("projection", hidden, hidden) for name in ("query", "key", "value")}
-    sites["attention_dense"] = Site("projection", hidden, hidden)
-    sites["ffn_up"] = Site("projection", hidden, inner)
-    sites["ffn_down"] = Site("projection", inner, hidden)
-    sites["embedding_output"] = Site("block", hidden, hidden)
+    sites = {"embedding_output": Site("block", hidden, hidden)}
+    for name in ("query", "key", "value", "attention_dense"):
+        sites[name] = Site("projection", hidden, hidden)
     sites["attention_output"] = Site("block", hidden, hidden)
-    sites["ffn_activation"] = Site("block", inner, inner)
-    for name in ("ffn_output", "layer_output", "encoder_output"):
-        sites[name] = Site("block", hidden, hidden)
-    sites["layer_residual"] = Site("delta", hidden, hidden)
     sites["attention_norm"] = Site("norm", hidden, hidden)
+    sites["ffn_up"] = Site("projection", hidden, inner)
+    sites["ffn_activation"] = Site("block", inner, inner)
+    sites["ffn_down"] = Site("projection", inner, hidden)
+    sites["ffn_output"] = Site("block", hidden, hidden)
+    sites["layer_residual"] = Site("delta", hidden, hidden)
     sites["output_norm"] = Site("norm", hidden, hidden)
+    sites["layer_output"] = Site("block", hidden, hidden)
+    sites["encoder_output"] = Site("block", hidden, hidden)
     return EncoderShape(
         hidden_size=hidden,
         num_hidden_layers=sizes.num_hidden_layers,
@@ -177,6 +179,8 @@ def shape(config: BertConfig) -> EncoderShape:
         sites=sites,
         provides=frozenset({"hidden", "layers", "pooled", "word_embeddings"}),
         end_sites=frozenset({"embedding_output", "encoder_output"}),
+        layer_norm_eps=sizes.layer_norm_eps,
+        layer_names=layer_names(hidden, inner),
     )
 
 

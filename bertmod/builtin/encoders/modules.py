@@ -19,6 +19,7 @@ from bertmod import (
     SiteCalls,
 )
 from bertmod.builtin.encoders.config import BertConfig, Dimensions, dimensions, shape
+from bertmod.builtin.encoders.names import depths
 from bertmod.nn.activations import activation
 from bertmod.nn.initialisation import initialise
 from bertmod.nn.sites import NO_SITES, visit
@@ -177,6 +178,7 @@ class BertEncoder(nn.Module):
         )
         self.pooler = Pooler(self.sizes.hidden_size)
         self._context = context
+        self._depths = depths(config)
         self._initialise(self)
 
     def forward(
@@ -223,10 +225,7 @@ class BertEncoder(nn.Module):
 
     def depth(self, parameter: str) -> int:
         """0 for embeddings, 1 for the first layer ..., one more than the layers for the pooler."""
-        top, _, rest = parameter.partition(".")
-        if top == "embeddings":
-            return 0
-        return int(rest.partition(".")[0]) + 1 if top == "layer" else len(self.layer) + 1
+        return self._depths[parameter]
 
     def projection(self, site: str, layer: int) -> tuple[Tensor, Tensor]:
         """Views of weight (out, in) and bias (out,) behind a projection site.

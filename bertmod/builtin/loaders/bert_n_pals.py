@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bertmod import CheckpointDescription, CheckpointError, EmptyConfig, StoredTensor
+from bertmod.builtin.loaders.bert_n_pals_adapters import SKIPPED as ADAPTERS_SKIPPED
+from bertmod.builtin.loaders.bert_n_pals_adapters import SWITCHES, adapter_slots
 from bertmod.builtin.loaders.container import TORCH_SUFFIXES, shapes, stored_tensors
 from bertmod.builtin.loaders.dialect import (
     check_vocabulary,
@@ -16,26 +18,15 @@ from bertmod.builtin.loaders.dialect import (
     plain_name,
 )
 
-SWITCHES = ("mult", "pals", "houlsby", "lhuc", "top", "bert_lay_top")
-"""Keys of the configuration that choose an adapter."""
-
-KEYS = {"mult", "pals", "houlsby", "lhuc", "bert_lay_top", "hidden_size_aug", "extra_dim"}
+KEYS = {*SWITCHES, "hidden_size_aug", "extra_dim"}
 """Keys that no other BERT configuration has."""
 
 SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
-NUM_HEADS = 6
 UNWANTED_HEAD = "task head that nobody asked for"
-UNWANTED_ADAPTER = "adapter that nobody asked for"
 SKIPPED = {
     "classifier.[0-9]*.weight": UNWANTED_HEAD,
     "classifier.[0-9]*.bias": UNWANTED_HEAD,
-    "encoder.mult_aug_dense.[0-9]*": UNWANTED_ADAPTER,
-    "encoder.mult_aug_dense2.[0-9]*": UNWANTED_ADAPTER,
-    "encoder.layer.[0-9]*.multi_layers.[0-9]*.aug_dense.*": UNWANTED_ADAPTER,
-    "encoder.layer.[0-9]*.multi_layers.[0-9]*.aug_dense2.*": UNWANTED_ADAPTER,
-    "encoder.layer.[0-9]*.multi_layers.[0-9]*.attn.query.*": UNWANTED_ADAPTER,
-    "encoder.layer.[0-9]*.multi_layers.[0-9]*.attn.key.*": UNWANTED_ADAPTER,
-    "encoder.layer.[0-9]*.multi_layers.[0-9]*.attn.value.*": UNWANTED_ADAPTER,
+    **ADAPTERS_SKIPPED,
 }
 
 
@@ -61,7 +52,7 @@ def describe(
 
     Raises:
         CheckpointError: If a file is missing, damaged or ambiguous, if there are not as many
-            tasks as heads, or if the adapters are of a kind that bertmod has none for.
+            tasks as heads, or if the original cannot run the adapters that it switches on.
     """
     del config
     file, weights = _one(_configs(Path(path)), path, "configuration"), _one_file(path)
@@ -76,7 +67,7 @@ def describe(
         format="bert_n_pals",
         encoder=encoder,
         tokenizer=_tokenizer(vocab),
-        adapters=_adapters(values, found, tuple(heads) if tasks else (), file),
+        adapters=adapter_slots(values, found, num_tasks=len(heads), tasks=tasks or (), source=file),
         heads=heads,
         tasks=tasks or (),
         skipped=SKIPPED,
@@ -148,48 +139,3 @@ def _heads(
         }
         for index in sorted(outputs)
     }
-
-
-def _adapters(
-    values: Mapping[str, Any],
-    found: Mapping[str, tuple[int, ...]],
-    tasks: tuple[str, ...],
-    source: Path,
-) -> tuple[dict[str, Any], ...]:
-    on = _switched_on(values)
-    layers = sorted(
-        {
-            int(match[1])
-            for name in found
-            if (match := re.match(r"encoder\.layer\.(\d+)\.multi_layers\.", name))
-        }
-    )
-    if on == {"mult", "pals"} and layers:
-        every = layers == list(range(values["num_hidden_layers"]))
-        slot = {
-            "name": "bertmod/pals",
-            "bottleneck_size": values.get("hidden_size_aug", 204),
-            "num_heads": NUM_HEADS,
-            "share_projections": True,
-            "layers": "all" if every else layers,
-            "tasks": list(tasks) or "all",
-        }
-        return (slot,)
-    if on and on != {"mult", "pals"}:
-        raise CheckpointError(
-            f"{source}: trained with {', '.join(key for key in SWITCHES if key in on)}: "
-            "bertmod has no adapter for that\n"
-            "  accepted: mult and pals together, or none of "
-            f"{', '.join(SWITCHES)}"
-        )
-    return ()
-
-
-def _switched_on(values: Mapping[str, Any]) -> set[str]:
-    """Switches that had an effect: ``pals`` and ``bert_lay_top`` alone do nothing."""
-    on = {key for key in SWITCHES if values.get(key)}
-    if not on & {"mult", "houlsby"}:
-        on.discard("pals")
-    if "top" not in on:
-        on.discard("bert_lay_top")
-    return on

@@ -16,7 +16,6 @@ def adamw(
     *,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    weight_decay: float = 0.01,
 ) -> torch.optim.AdamW:
     """The AdamW of torch, updating in one pass where it can.
 
@@ -27,7 +26,6 @@ def adamw(
         groups: Named groups; each becomes one parameter group, in the same order.
         betas: Decay rates of the two moments, unitless, in [0, 1).
         eps: Added to the root of the second moment, positive, in units of the gradient.
-        weight_decay: Decay of the groups that decay, unitless, 0 or more.
 
     Returns:
         The optimizer; its ``step`` raises ``TrainingError`` if a gradient is sparse.
@@ -36,10 +34,9 @@ def adamw(
     """
     fused = all(can_fuse(parameter) for group in groups for _, parameter in group.parameters)
     optimizer = torch.optim.AdamW(
-        torch_groups(groups, weight_decay=weight_decay),
+        torch_groups(groups),
         betas=betas,
         eps=eps,
-        weight_decay=weight_decay,
         fused=fused,
         foreach=not fused,
     )

@@ -30,7 +30,6 @@ class BertAdam(torch.optim.Optimizer):
         groups: Named groups; each becomes one parameter group, in the same order.
         betas: Decay rates of the two moments, unitless, in [0, 1).
         eps: Added to the root of the second moment, positive, in units of the gradient.
-        weight_decay: Decay of the groups that decay, unitless, 0 or more.
 
     Source: google-research/bert optimization.py (``AdamWeightDecayOptimizer``).
     """
@@ -41,10 +40,8 @@ class BertAdam(torch.optim.Optimizer):
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
-        weight_decay: float = 0.01,
     ) -> None:
-        defaults = {"betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(torch_groups(groups, weight_decay=weight_decay), defaults)
+        super().__init__(torch_groups(groups), {"betas": betas, "eps": eps})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

@@ -14,12 +14,11 @@ FUSED_DEVICES = frozenset({"cpu", "cuda"})
 """Devices on which torch updates parameters and moments in one pass."""
 
 
-def torch_groups(groups: Sequence[ParameterGroup], *, weight_decay: float) -> list[dict[str, Any]]:
+def torch_groups(groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:
     """The groups as torch's optimizers take them.
 
     Args:
         groups: Named groups; their order is kept.
-        weight_decay: Decay of the groups that decay, unitless, 0 or more.
 
     Returns:
         One parameter group each, with ``name``, ``lr`` and ``weight_decay``; torch adds
@@ -30,7 +29,7 @@ def torch_groups(groups: Sequence[ParameterGroup], *, weight_decay: float) -> li
             "params": list(group.parameters),
             "name": group.name,
             "lr": group.learning_rate,
-            "weight_decay": weight_decay if group.decay else 0.0,
+            "weight_decay": group.weight_decay,
         }
         for group in groups
     ]

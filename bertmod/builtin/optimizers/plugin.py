@@ -20,13 +20,6 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class BertAdamConfig(ComponentConfig):
     """Options of BERT's Adam."""
 
-    weight_decay: float = Field(
-        0.01,
-        ge=0,
-        allow_inf_nan=False,
-        description="Share of a parameter added to its update before the learning rate is "
-        "applied, unitless, 0 or more.",
-    )
     betas: tuple[Beta, Beta] = Field(
         (0.9, 0.999),
         description="Decay rates of the running mean of gradients and of their squares, "
@@ -55,14 +48,14 @@ def build_bert_adam(config: BertAdamConfig, groups: Sequence[ParameterGroup]) ->
     """BERT's Adam over the groups."""
     from bertmod.builtin.optimizers.bert_adam import BertAdam
 
-    return BertAdam(groups, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay)
+    return BertAdam(groups, betas=config.betas, eps=config.eps)
 
 
 def build_adamw(config: AdamWConfig, groups: Sequence[ParameterGroup]) -> Optimizer:
     """The AdamW of torch over the groups."""
     from bertmod.builtin.optimizers.adamw import adamw
 
-    return adamw(groups, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay)
+    return adamw(groups, betas=config.betas, eps=config.eps)
 
 
 @hookimpl

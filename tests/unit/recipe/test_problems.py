@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import bertmod
+from bertmod.recipe.load import load_recipe
+from bertmod.recipe.resolve import resolve
 
 VERSION = bertmod.__version__
 
@@ -123,6 +125,94 @@ def test_what_does_not_fit_the_encoder(report):
         "      rows of 128 tokens, but the encoder has 64 positions\n"
         "      at most 64"
     )
+
+
+SITES = (
+    "its sites: embedding_output, query, key, value, attention_dense, attention_output, "
+    "attention_norm, ffn_up, ffn_activation, ffn_down, ffn_output, layer_residual, output_norm, "
+    "layer_output, encoder_output"
+)
+
+
+def test_sites_that_do_not_suit_an_adapter(report):
+    """One of another kind, one that is absent, also where parameters are named by pattern."""
+    values = {
+        "tasks": [{"name": "cola"}],
+        "adapters": [
+            {"name": "low_rank", "site": "key"},
+            {"name": "bottleneck", "sites": ["ffn_output"], "parallel": ["attention_output"]},
+            {"name": "lhuc", "site": "layer_outptu"},
+        ],
+        "optimizer": {"name": "adamw", "learning_rate": {"*": 1e-3, "adapters.cola.lhuc.*": 1e-4}},
+    }
+    assert report(values) == (
+        "recipes/x.json: 3 problems\n"
+        "  adapters[0].site\n"
+        '      "key" is a projection site, where nothing can be added\n'
+        "      accepted: embedding_output, attention_output, ffn_activation, ffn_output, "
+        "layer_residual, layer_output, encoder_output\n"
+        "  adapters[1].parallel[0]\n"
+        '      "attention_output" is not one of its sites\n'
+        "      accepted: ffn_output\n"
+        "  adapters[2]\n"
+        '      adapter "lhuc" acts at layer_outptu, which encoder "bert" does not have\n'
+        f"      {SITES}"
+    )
+
+
+NEEDS = (
+    'adapter "lhuc" changes what adapters before it add at layer_residual, and none adds anything'
+)
+REMEDY = (
+    "list an adapter that acts at layer_residual before it, with the same tasks and layers, or "
+    "choose another site"
+)
+
+
+def test_nothing_to_scale_at_a_delta_site(report):
+    """Each task and layer needs an adapter earlier in the list."""
+    tasks = [{"name": name} for name in ("cola", "rte", "mrpc")]
+    lhuc = {"name": "lhuc", "site": "layer_residual"}
+    pals = {"name": "pals", "bottleneck_size": 12}
+    assert report({"tasks": tasks, "adapters": [lhuc, pals]}) == (
+        "recipes/x.json: 1 problem\n"
+        "  adapters[0]\n"
+        f'      {NEEDS} in layers 0, 1 for "cola", "rte", "mrpc"\n'
+        f"      {REMEDY}"
+    )
+    adapters = [
+        pals | {"tasks": ["cola"], "layers": [1]},
+        {"name": "low_rank", "tasks": ["rte", "cola"], "site": "ffn_output"},
+        {"name": "low_rank", "id": "beside", "tasks": ["mrpc"]},
+        lhuc,
+    ]
+    assert report({"tasks": tasks, "adapters": adapters}) == (
+        "recipes/x.json: 2 problems\n"
+        "  adapters[3]\n"
+        f'      {NEEDS} in layer 0 for "cola"\n'
+        f"      {REMEDY}\n"
+        "  adapters[3]\n"
+        f'      {NEEDS} in layers 0, 1 for "rte"\n'
+        f"      {REMEDY}"
+    )
+
+
+def test_an_adapter_with_problems_is_not_blamed_twice(report):
+    adapters = [{"name": "pals", "num_heads": 5}, {"name": "lhuc", "site": "layer_residual"}]
+    text = report({"tasks": [{"name": "cola"}], "adapters": adapters})
+    assert text.startswith("recipes/x.json: 1 problem\n  adapters[0].num_heads\n")
+
+
+def test_something_to_scale_at_a_delta_site(write, registry):
+    adapters = [
+        {"name": "pals", "bottleneck_size": 12, "layers": [1]},
+        {"name": "low_rank", "layers": [0]},
+        {"name": "lhuc", "site": "layer_residual", "tasks": ["cola"]},
+        {"name": "lhuc", "id": "again"},
+    ]
+    path = write({"tasks": [{"name": "cola"}, {"name": "rte"}], "adapters": adapters})
+    resolved = resolve(load_recipe(path), registry)
+    assert [each.id for each in resolved.adapters] == ["pals", "low_rank", "lhuc", "again"]
 
 
 def test_heads_must_divide_the_width(report):
@@ -271,8 +361,8 @@ def test_problems_say_where_a_value_came_from(write, registry, report):
     assert report({"extends": "base.json", "freeze": "all"}, "trainig.num_epochs=3") == (
         "recipes/x.json: 3 problems\n"
         "  freeze\n"
-        '      expected "none" or "encoder", not "all"\n'
-        "      What does not train.\n"
+        '      expected "none", "encoder" or "encoder_except_layer_norm", or an object, not "all"\n'
+        "      What does not train: a policy, or an object that names parts.\n"
         "  seed (recipes/base.json)\n"
         "      expected an integer, at least 0, below 9223372036854775808, not -1\n"
         "      Seed of every random choice, from 0 to 2**63 - 1.\n"

@@ -124,7 +124,15 @@ recipes = st.fixed_dictionaries(
     },
     optional={
         "seed": st.integers(0, 2**63 - 1),
-        "freeze": st.sampled_from(["none", "encoder"]),
+        "freeze": st.sampled_from(["none", "encoder", "encoder_except_layer_norm"])
+        | st.fixed_dictionaries(
+            {"layers": st.sampled_from([None, "all", "top_half", [1], [1, 0]])},
+            optional={
+                "embeddings": st.just(True),
+                "layer_norm": st.booleans(),
+                "patterns": st.just(["encoder.pooler.*"]),
+            },
+        ).filter(lambda freeze: freeze["layers"] or len(freeze) > 1 + ("layer_norm" in freeze)),
         "data": st.fixed_dictionaries({}, optional={"max_length": st.integers(5, 512)}),
         "encoder": st.fixed_dictionaries(
             {"name": st.sampled_from(["bert", "bertmod/bert"])},
@@ -139,6 +147,8 @@ recipes = st.fixed_dictionaries(
             {"name": st.sampled_from(["adamw", "bert_adam"])},
             optional={
                 "learning_rate": rates | st.fixed_dictionaries({"heads": rates, "*": rates}),
+                "weight_decay": rates | st.fixed_dictionaries({"encoder": rates, "*": rates}),
+                "layer_decay": rates,
                 "max_grad_norm": st.none() | rates,
             },
         ),

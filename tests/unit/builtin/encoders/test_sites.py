@@ -78,6 +78,12 @@ def test_every_site_is_met_once_in_every_layer(encoder, batch) -> None:
         assert (y is None) == (SITES[site].kind == "delta")
 
 
+def test_the_shape_lists_them_in_the_order_of_the_calls(encoder, batch) -> None:
+    recorder = Recorder()
+    run(encoder, batch, recorder)
+    assert list(dict.fromkeys(site for site, _ in recorder.seen)) == list(SITES)
+
+
 @torch.no_grad()
 def test_x_and_y_mean_what_the_contract_says(encoder, batch) -> None:
     everywhere = Recorder().sites

@@ -26,18 +26,18 @@ def gradients(made, step):
     return {name: torch.randn(p.shape, generator=generator) for name, p in made.items()}
 
 
-def groups_of(made, learning_rate=0.1):
+def groups_of(made, learning_rate=0.1, weight_decay=0.01):
     decayed = tuple((n, p) for n, p in made.items() if p.ndim > 1)
     plain = tuple((n, p) for n, p in made.items() if p.ndim <= 1)
     return [
-        ParameterGroup("encoder decayed", decayed, learning_rate, True),
-        ParameterGroup("encoder", plain, learning_rate / 2, False),
+        ParameterGroup("encoder decayed", decayed, learning_rate, weight_decay),
+        ParameterGroup("encoder", plain, learning_rate / 2, 0.0),
     ]
 
 
 def build(name, made, **options):
     spec = SPECS[name]
-    return spec.build(spec.config(**options), groups_of(made))
+    return spec.build(spec.config(), groups_of(made, **options))
 
 
 def train(optimizer, made, steps=3, start=0):
@@ -206,7 +206,7 @@ def test_stopped_and_resumed_is_bit_equal(name):
 @pytest.mark.parametrize("name", SPECS)
 def test_sparse_gradients_are_refused(name):
     table = torch.nn.Embedding(7, 4, sparse=True)
-    group = ParameterGroup("embeddings", (("encoder.words", table.weight),), 0.1, True)
+    group = ParameterGroup("embeddings", (("encoder.words", table.weight),), 0.1, 0.01)
     optimizer = SPECS[name].build(SPECS[name].config(), [group])
     table(torch.tensor([1, 2])).sum().backward()
     before = table.weight.detach().clone()
@@ -236,8 +236,7 @@ def test_no_gradient_at_all():
         {"betas": (1.0, 0.9)},
         {"betas": (0.9,)},
         {"eps": 0.0},
-        {"weight_decay": -0.1},
-        {"weight_decay": float("inf")},
+        {"weight_decay": 0.1},
         {"lr": 1.0},
     ],
 )

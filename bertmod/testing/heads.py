@@ -1,0 +1,335 @@
+"""What a head promises.
+
+Shape letters: T tokens of a batch, R rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertmod.contracts.batch import Batch
+from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor
+from bertmod.contracts.head import HeadContext, HeadOutput, TaskInfo
+from bertmod.model.canonical import canonical_tensors, canonical_views, own_names
+from bertmod.model.loading import Component, load_tensors
+from bertmod.nn.initialisation import initialise
+from bertmod.testing.answers import random_output
+from bertmod.testing.bench import (
+    LABELS,
+    LENGTHS,
+    batch_of,
+    gradients,
+    require_finite,
+    rows_of,
+    stir,
+)
+from bertmod.testing.subject import Subject, host_shape, require
+from bertmod.wording import listed
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def info_of(subject: Subject) -> TaskInfo:
+    """Three labels for a head of classes, a range for a head of values."""
+    kinds = set(subject.spec.targets(subject.config).values())
+    if "value" in kinds and "class" not in kinds:
+        return TaskInfo(value_range=(0.0, 5.0), fingerprint="conformance")
+    return TaskInfo(labels=LABELS, fingerprint="conformance")
+
+
+def fresh(subject: Subject, *, seed: int = 0, info: TaskInfo | None = None) -> Any:
+    """A head as its builder makes it."""
+    torch.manual_seed(seed)
+    context = HeadContext("task", host_shape(), info or info_of(subject), initialise)
+    return subject.spec.build(subject.config, context)
+
+
+def build(subject: Subject) -> Any:
+    """A head with noise in every parameter, in evaluation mode."""
+    return stir(fresh(subject), seed=1).eval()
+
+
+def host_targets(subject: Subject, lengths: Sequence[int]) -> dict[str, np.ndarray]:
+    """Targets of features of one row each, on the host.
+
+    Raises:
+        AssertionError: If the author gave no function for targets that are not known here.
+    """
+    draws, rows = np.random.default_rng(3), np.array(lengths)
+    if subject.material.targets is not None:
+        return dict(subject.material.targets(draws, rows))
+    made: dict[str, np.ndarray] = {}
+    for name, kind in subject.spec.targets(subject.config).items():
+        if kind == "class":
+            made[name] = draws.integers(0, len(LABELS), len(rows))
+        elif kind == "value":
+            made[name] = draws.uniform(0, 1, len(rows)).astype(np.float32)
+        else:
+            raise AssertionError(
+                f'the suite cannot make targets of kind "{kind}": give targets='
+                f'{{"{subject.spec.name}": function of (numpy generator, row lengths)}}'
+            )
+    return made
+
+
+def batch(
+    subject: Subject, *, times: int = 1, labelled: bool = True, training: bool = False
+) -> tuple[Batch, dict[str, np.ndarray]]:
+    """Rows with targets, repeated; and the targets on the host."""
+    targets = host_targets(subject, LENGTHS) if labelled else {}
+    repeated = {name: np.concatenate([value] * times) for name, value in targets.items()}
+    tensors = {name: torch.from_numpy(value) for name, value in repeated.items()}
+    layout = "padded" if fresh(subject).layout == "padded" else "packed"
+    made = batch_of(rows_of() * times, layout=layout, targets=tensors, training=training)  # type: ignore[arg-type]
+    return made, repeated
+
+
+def answered(module: Any, given: Batch, *, times: int = 1) -> HeadOutput:
+    """What a head says of a batch whose encoder output is repeated with its rows."""
+    output: HeadOutput = module(random_output(given, times=times), given)
+    return output
+
+
+def wants(subject: Subject) -> None:
+    """want is what its spec says and what encoders provide; layout is any or padded; info is kept
+    and can be replaced after calibration.
+    """
+    module, told = fresh(subject), subject.spec.want(subject.config)
+    require(module.want == told, f"module.want is {set(module.want)}, its spec says {set(told)}")
+    parts = host_shape().provides
+    require(told and told <= parts, f"it wants {listed(sorted(told))}, parts are {sorted(parts)}")
+    require(module.layout in ("any", "padded"), f"layout is {module.layout!r}")
+    require(module.info == info_of(subject), "info is not the TaskInfo that it was built with")
+    tuned = replace(module.info, calibration={"threshold": 0.25})
+    module.info = tuned
+    require(module.info == tuned, "info cannot be replaced")
+
+
+def only_what_it_wants(subject: Subject) -> None:
+    """It reads the parts that it wants and no other: the rest of the output is None."""
+    module = build(subject)
+    given, _ = batch(subject)
+    output = random_output(given)
+    names = {"pooled": "pooled_RH", "layers": "layers", "word_embeddings": "word_embeddings_VH"}
+    absent: dict[str, Any] = {
+        field: None for part, field in names.items() if part not in module.want
+    }
+    with torch.no_grad():
+        whole = module(output, given)
+        part = module(replace(output, **absent), given)
+    for name, value in whole.logits.items():
+        require(torch.equal(part.logits[name], value), f"logits {name} depend on unwanted parts")
+
+
+def losses_are_counted_sums(subject: Subject) -> None:
+    """num_targets counts, before the forward, the targets of each named loss; losses are fp32
+    sums over them with a weight, so that twice the batch gives twice counts and sums.
+    """
+    module = build(subject)
+    found = []
+    for times in (1, 2):
+        given, targets = batch(subject, times=times)
+        lengths = np.array(LENGTHS * times)
+        counts = dict(module.num_targets(targets, lengths))
+        with torch.no_grad():
+            losses = answered(module, given, times=times).losses
+        same = counts.keys() == losses.keys()
+        require(same, f"num_targets names {listed(counts)}, the losses are {listed(losses)}")
+        require(counts, "a batch with targets gives no loss")
+        for name, (value, weight) in losses.items():
+            require(value.shape == (), f"loss {name} has shape {tuple(value.shape)}")
+            require(value.dtype == torch.float32, f"loss {name} is {value.dtype}")
+            require_finite(value, f"loss {name}")
+            require(isinstance(weight, int | float), f"the weight of {name} is {weight!r}")
+        found.append((counts, {name: value.item() for name, (value, _) in losses.items()}))
+    (counts, sums), (counts_2, sums_2) = found
+    for name in sums:
+        told = f"from {counts[name]:g} to {counts_2[name]:g}"
+        require(counts_2[name] == 2 * counts[name], f"twice the batch brings count {name} {told}")
+        close = abs(sums_2[name] - 2 * sums[name]) <= 1e-4 * max(1.0, abs(sums[name]))
+        told = f"from {sums[name]:g} to {sums_2[name]:g}: losses are sums, not means"
+        require(close, f"twice the batch brings loss {name} {told}")
+
+
+def no_targets_no_loss(subject: Subject) -> None:
+    """Without targets it gives the same logits, no loss and no count."""
+    module = build(subject)
+    bare, targets = batch(subject, labelled=False)
+    given, _ = batch(subject)
+    with torch.no_grad():
+        without, with_targets = answered(module, bare), answered(module, given)
+    require(not without.losses, f"without targets there is a loss {listed(without.losses)}")
+    counts = module.num_targets(targets, np.array(LENGTHS))
+    require(not any(counts.values()), f"without targets num_targets gives {dict(counts)}")
+    for name, value in with_targets.logits.items():
+        require(torch.equal(without.logits[name], value), f"logits {name} depend on the targets")
+
+
+def decodes_each_feature(subject: Subject) -> None:
+    """decode gives named host arrays, one entry per feature in the features' order."""
+    module = build(subject)
+    given, _ = batch(subject, labelled=False)
+    count = len(LENGTHS)
+    with torch.no_grad():
+        output = answered(module, given)
+        decoded = module.decode(output, given)
+        again = module.decode(output, given)
+    require(len(decoded) == count, f"{len(decoded)} entries for {count} features")
+    for entry, other in zip(decoded, again, strict=True):
+        odd = [
+            name for name, value in entry.items() if not isinstance(value, np.ndarray | np.generic)
+        ]
+        require(not odd, f"{listed(odd)} is no numpy array")
+        require(_same(entry, other), "decoding the same output twice differs")
+    differ = any(not _same(decoded[0], entry) for entry in decoded[1:])
+    require(differ, "every feature gets the same answer")
+    _require_rows_kept(module, given, decoded)
+
+
+def parameter_count(subject: Subject) -> None:
+    """num_parameters of the spec is the number of parameters for a number of labels."""
+    labels = info_of(subject).labels
+    count = len(labels) if labels else 1
+    told = subject.spec.num_parameters(subject.config, host_shape(), count)
+    own = sum(p.numel() for p in fresh(subject).parameters() if p.requires_grad)
+    require(told == own, f"num_parameters says {told:,}, the module has {own:,}")
+
+
+def tensor_names(subject: Subject) -> None:
+    """names, where the spec has it, lists every tensor of the module once, with its shape, None
+    standing for the number of labels.
+    """
+    module = fresh(subject)
+    names = _names(subject, module)
+    views = canonical_views(module, names)
+    for name in names:
+        if name.tied is None:
+            found = tuple(views[name.canonical].shape)
+            right = len(found) == len(name.shape) and all(
+                told in (None, length) for told, length in zip(name.shape, found, strict=True)
+            )
+            require(right, f"{name.canonical} has shape {found}, its name says {name.shape}")
+
+
+def save_and_load(subject: Subject) -> None:
+    """Its tensors, written by canonical name and read into a fresh object, give the same logits."""
+    module, other = build(subject), fresh(subject, seed=9).eval()
+    names = _names(subject, module)
+    stored = {
+        name: StoredTensor(name, tuple(value.shape), lambda value=value: value)  # type: ignore[misc]
+        for name, value in canonical_tensors(module, names, prefix="heads.task.").items()
+    }
+    component = Component("heads.task", names, other, required=bool(stored))
+    load_tensors(stored, CheckpointDescription("bertmod"), [component])
+    given, _ = batch(subject)
+    with torch.no_grad():
+        expected, found = answered(module, given), answered(other, given)
+    for name, value in expected.logits.items():
+        require(torch.equal(found.logits[name], value), f"logits {name} differ after loading")
+
+
+def trains(subject: Subject) -> None:
+    """Every parameter gets a gradient from its losses."""
+    module = build(subject)
+    given, _ = batch(subject)
+    _total(answered(module, given)).backward()  # type: ignore[no-untyped-call]
+    silent = [name for name, value in gradients(module).items() if value is None]
+    require(not silent, f"no gradient reaches {listed(silent)}")
+    for name, value in gradients(module).items():
+        if value is not None:
+            require_finite(value, f"the gradient of {name}")
+
+
+def half_precision(subject: Subject) -> None:
+    """Under bf16 autocast, with an encoder's output in bf16, losses are still fp32 and finite."""
+    module = build(subject)
+    given, _ = batch(subject)
+    output = random_output(given)
+    pooled, layers = output.pooled_RH, output.layers or ()
+    half = replace(
+        output,
+        hidden_TH=output.hidden_TH.bfloat16(),
+        pooled_RH=None if pooled is None else pooled.bfloat16(),
+        layers=tuple(each.bfloat16() for each in layers),
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = module(half, given).losses
+    for name, (value, _) in losses.items():
+        require(value.dtype == torch.float32, f"under bf16 loss {name} is {value.dtype}")
+        require_finite(value, f"under bf16 loss {name}")
+
+
+def dropout_from_context(subject: Subject) -> None:
+    """Randomness comes from the batch's context alone, whatever mode the module is in."""
+    module = build(subject)
+    given, _ = batch(subject)
+    with torch.no_grad():
+        expected = answered(module, given)
+        module.train()
+        found = answered(module, given)
+    for name, value in expected.logits.items():
+        same = torch.equal(found.logits[name], value)
+        require(same, f"module.train() changes logits {name} although the context does not train")
+
+
+CHECKS = (
+    wants,
+    only_what_it_wants,
+    losses_are_counted_sums,
+    no_targets_no_loss,
+    decodes_each_feature,
+    parameter_count,
+    tensor_names,
+    save_and_load,
+    trains,
+    half_precision,
+    dropout_from_context,
+)
+
+
+def _names(subject: Subject, module: Any) -> Any:
+    if subject.spec.names is None:
+        return own_names(module)
+    return subject.spec.names(subject.config, host_shape())
+
+
+def _total(output: HeadOutput) -> Tensor:
+    return torch.stack([weight * value for value, weight in output.losses.values()]).sum()
+
+
+def _require_rows_kept(module: Any, given: Batch, decoded: Sequence[Arrays]) -> None:
+    """A feature's answer must be that of its own row, alone in a batch."""
+    output = random_output(given)
+    assert output.pooled_RH is not None
+    for index, span in enumerate(_spans(given)):
+        own = batch_of([rows_of()[index]])
+        part = replace(
+            output,
+            hidden_TH=output.hidden_TH[span],
+            pooled_RH=output.pooled_RH[index : index + 1],
+            layers=tuple(each[span] for each in output.layers or ()),
+        )
+        with torch.no_grad():
+            (alone,) = module.decode(module(part, own), own)
+        told = f"feature {index} is answered otherwise than alone: answers are in another order?"
+        require(_same(alone, decoded[index], tolerance=1e-5), told)
+
+
+def _spans(given: Batch) -> list[slice]:
+    """Real tokens of each row."""
+    starts = given.context.first_token_of_row_R.tolist()
+    return [slice(start, start + length) for start, length in zip(starts, LENGTHS, strict=True)]
+
+
+def _same(one: Arrays, other: Arrays, *, tolerance: float = 0.0) -> bool:
+    return one.keys() == other.keys() and all(
+        np.shape(one[key]) == np.shape(other[key])
+        and np.allclose(one[key], other[key], rtol=0, atol=tolerance)
+        for key in one
+    )
