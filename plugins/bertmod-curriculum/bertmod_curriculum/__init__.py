@@ -1,0 +1,1 @@
+"""A sampler for bertmod that follows the dev scores of the tasks."""

@@ -1,0 +1,1 @@
+"""LoRA and IA3 adapters for bertmod."""

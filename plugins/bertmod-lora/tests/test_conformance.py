@@ -1,0 +1,5 @@
+"""What bertmod asks of every adapter."""
+
+from bertmod.testing import conformance
+
+test_adapters = conformance("bertmod-lora")

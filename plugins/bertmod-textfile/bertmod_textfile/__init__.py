@@ -1,0 +1,1 @@
+"""A task for bertmod that reads a folder of labelled text files."""
