@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from benchmarks.peers import ROOT
-from benchmarks.settings import FineTuning
 
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -55,11 +58,12 @@ def run_bertmod(recipe: dict[str, Any], folder: Path) -> Outcome:
     _fresh(folder)
     path.write_text(json.dumps(recipe, indent=2), encoding="utf-8")
     command = ("-m", "bertmod", "run", str(path), "--output", str(run), "--quiet", "--strict-data")
-    seconds = _timed((sys.executable, *command), log=folder / "output.txt")
+    seconds = timed((sys.executable, *command), log=folder / "output.txt")
     rows = (run / "predictions" / f"{task}.dev.tsv").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     scores = [event["scores"] for event in events if event["event"] == "evaluation"]
     settled = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+    parameters = own_parameters(run / "final" / task)
     for weights in ("checkpoints", "best", "final"):
         shutil.rmtree(run / weights, ignore_errors=True)
     return Outcome(
@@ -67,43 +71,46 @@ def run_bertmod(recipe: dict[str, Any], folder: Path) -> Outcome:
         precision=settled["training"]["precision"],
         steps=max(event["step"] for event in events),
         seconds=seconds,
-        details={"reported": scores[-1]},
+        details={"reported": scores[-1], **parameters},
     )
 
 
-def run_transformers(
-    settings: FineTuning,
-    folder: Path,
-    *,
-    python: Path,
-    rows: Path,
-    checkpoint: str,
-    seed: int,
-    num_labels: int,
+def run_peer(
+    program: str, given: Mapping[str, Any], folder: Path, *, python: Path, rows: Path
 ) -> Outcome:
-    """Train with transformers' Trainer, in fp32.
+    """Train with another tool, in fp32.
 
     Args:
-        settings: Hyper-parameters.
+        program: Name of a program in ``benchmarks/programs/``.
+        given: What it reads: hyper-parameters, checkpoint, seed, number of labels, its own options.
         folder: Made anew, for inputs and output.
         python: Interpreter of the peer's environment.
         rows: JSON file of the splits ``train`` and ``dev``.
-        checkpoint: Folder of the weights and the vocabulary.
-        seed: The run's seed.
-        num_labels: Number of classes.
 
     Raises:
         RunFailed: If the run fails.
     """
-    given, output = folder / "given.json", folder / "result.json"
+    settings, output = folder / "given.json", folder / "result.json"
     _fresh(folder)
-    values = {**asdict(settings), "checkpoint": checkpoint, "seed": seed, "num_labels": num_labels}
-    given.write_text(json.dumps(values, indent=2), encoding="utf-8")
-    program = PROGRAMS / "transformers_classification.py"
-    command = (str(python), str(program), str(rows), str(given), str(output))
-    seconds = _timed(command, log=folder / "output.txt")
+    settings.write_text(json.dumps(given, indent=2), encoding="utf-8")
+    command = (str(python), str(PROGRAMS / f"{program}.py"), str(rows), str(settings), str(output))
+    seconds = timed(command, log=folder / "output.txt")
     result = json.loads(output.read_text(encoding="utf-8"))
     return Outcome(result.pop("predictions"), "fp32", result.pop("steps"), seconds, result)
+
+
+def own_parameters(folder: Path) -> dict[str, int]:
+    """Numbers of parameters that belong to one task, by the folder that a run keeps of it.
+
+    Args:
+        folder: ``final/TASK`` of a run.
+    """
+    counts = {"adapter_parameters": 0, "head_parameters": 0}
+    with safe_open(folder / "model.safetensors", framework="numpy") as tensors:
+        for name in tensors.keys():  # noqa: SIM118  (no mapping: it has no __iter__)
+            part = "adapter_parameters" if name.startswith("adapters.") else "head_parameters"
+            counts[part] += math.prod(tensors.get_slice(name).get_shape())
+    return counts
 
 
 def _fresh(folder: Path) -> None:
@@ -111,8 +118,15 @@ def _fresh(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _timed(command: tuple[str, ...], *, log: Path) -> float:
-    """Run a command, its output into a file; returns how long it took, seconds."""
+def timed(command: tuple[str, ...], *, log: Path) -> float:
+    """Run a command in the checkout, its output into a file.
+
+    Returns:
+        How long it took, seconds.
+
+    Raises:
+        RunFailed: If it fails; its last lines are shown.
+    """
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(

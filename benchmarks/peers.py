@@ -8,7 +8,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PEERS = {"transformers": ("transformers==5.23.0", "accelerate==1.15.0")}
+PEERS = {
+    "transformers": ("transformers==5.23.0", "accelerate==1.15.0"),
+    "peft": ("peft==0.21.2", "transformers==5.23.0", "accelerate==1.15.0"),
+    # The newest transformers that this version of adapters takes.
+    "adapters": ("adapters==1.3.0", "transformers==4.57.6", "accelerate==1.15.0"),
+}
 """Name of a peer to what is installed for it; PyTorch is bertmod's own, of constraints.txt."""
 
 MARK = "bertmod-peer.txt"

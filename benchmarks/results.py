@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -95,31 +95,41 @@ def save_page(path: Path, text: str, markdown: str) -> None:
         os.replace(aside, target)
 
 
-def score_table(results: Results, tools: Iterable[str]) -> list[str]:
-    """Lines of a Markdown table: every run, then each tool's mean and standard deviation."""
-    rows: list[tuple[str, ...]] = [
-        ("tool", "precision", "seed", "accuracy", "F1", "steps", "seconds"),
-        ("---", "---", "---:", "---:", "---:", "---:", "---:"),
-    ]
+def score_table(
+    results: Results, tools: Iterable[str], *, columns: Mapping[str, str] | None = None
+) -> list[str]:
+    """Lines of a Markdown table: every run, then each tool's mean and standard deviation.
+
+    Args:
+        results: The runs.
+        tools: Tools, in the order of the rows.
+        columns: Title of a further column to the number among a run's details that it shows.
+    """
+    columns = columns or {}
+    titles = ("tool", "precision", "seed", "accuracy", "F1", *columns, "steps", "seconds")
+    rows: list[tuple[str, ...]] = [titles, ("---", "---", *["---:"] * (len(titles) - 2))]
     summary = []
     for tool in tools:
         runs = results.of(tool)
-        rows += [_row(run) for run in runs]
+        rows += [_row(run, tuple(columns.values())) for run in runs]
         if runs:
-            summary.append(_mean_row(tool, runs))
+            summary.append(_mean_row(tool, runs, num_columns=len(columns)))
     return [f"| {' | '.join(row)} |" for row in (*rows, *summary)]
 
 
-def _row(run: Run) -> tuple[str, ...]:
+def _row(run: Run, keys: tuple[str, ...]) -> tuple[str, ...]:
     scores = (f"{100 * run.accuracy:.2f}", f"{100 * run.f1:.2f}")
-    return (run.tool, run.precision, str(run.seed), *scores, str(run.steps), f"{run.seconds:.0f}")
+    more = (f"{run.details[key]:,}" for key in keys)
+    end = (str(run.steps), f"{run.seconds:.0f}")
+    return (run.tool, run.precision, str(run.seed), *scores, *more, *end)
 
 
-def _mean_row(tool: str, runs: Sequence[Run]) -> tuple[str, ...]:
+def _mean_row(tool: str, runs: Sequence[Run], *, num_columns: int) -> tuple[str, ...]:
     accuracy = spread([100 * run.accuracy for run in runs])
     f1 = spread([100 * run.f1 for run in runs])
-    seconds = f"{fmean(run.seconds for run in runs):.0f}"
-    return (f"**{tool}**", runs[0].precision, f"mean of {len(runs)}", accuracy, f1, "", seconds)
+    end = ("", f"{fmean(run.seconds for run in runs):.0f}")
+    start = (f"**{tool}**", runs[0].precision, f"mean of {len(runs)}")
+    return (*start, accuracy, f1, *[""] * num_columns, *end)
 
 
 def spread(values: Sequence[float]) -> str:

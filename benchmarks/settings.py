@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class FineTuning:
-    """One task alone, the whole encoder trained.
+    """One task alone.
 
     Attributes:
         num_epochs: Length of the run, epochs.
@@ -46,8 +47,10 @@ class FineTuning:
         precision: str = "auto",
         decay_from: str | None = None,
         bucket_window: int | None = None,
+        adapters: Sequence[Mapping[str, Any]] = (),
+        freeze: str = "none",
     ) -> dict[str, Any]:
-        """A recipe of one task without adapters.
+        """A recipe of one task.
 
         Args:
             task: Name of the task.
@@ -57,6 +60,8 @@ class FineTuning:
             precision: ``auto``, ``fp32`` or ``bf16``.
             decay_from: Where the linear schedule begins to fall; None for bertmod's default.
             bucket_window: Batches sorted by length together; None for bertmod's default.
+            adapters: Its adapters.
+            freeze: What of the encoder does not train.
         """
         data_keys: dict[str, Any] = {"dir": data, "max_length": self.max_length}
         if bucket_window is not None:
@@ -76,6 +81,8 @@ class FineTuning:
                 "attention_probs_dropout_prob": self.dropout,
             },
             "tasks": [{"name": task, "head": head}],
+            "adapters": [dict(adapter) for adapter in adapters],
+            "freeze": freeze,
             "optimizer": self._optimizer(),
             "schedule": schedule,
             "training": {**self._length(), "precision": precision, "device": "cpu"},

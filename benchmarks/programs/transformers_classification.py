@@ -4,7 +4,8 @@ Runs in an environment of its own that has transformers, accelerate and torch, n
 
     python transformers_classification.py ROWS SETTINGS OUTPUT
 
-ROWS and SETTINGS are JSON files that ``benchmarks/mrpc.py`` writes, OUTPUT is one that it reads.
+ROWS and SETTINGS are JSON files that ``benchmarks/contenders.py`` writes, OUTPUT is one that it
+reads. The programs for other peers, beside this one, hand ``main`` a model of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 import platform
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,17 +77,39 @@ def arguments(settings: dict[str, Any], num_rows: int, folder: str) -> TrainingA
     )
 
 
-def train(rows: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Train on ``train``, predict ``dev`` with the model of the last step."""
-    set_seed(settings["seed"])
-    tokenizer = AutoTokenizer.from_pretrained(settings["checkpoint"])
-    model = BertForSequenceClassification.from_pretrained(
+def new_model(settings: dict[str, Any]) -> BertForSequenceClassification:
+    """The checkpoint's encoder and pooler with a fresh classifier; all of it trains."""
+    return BertForSequenceClassification.from_pretrained(
         settings["checkpoint"],
         num_labels=settings["num_labels"],
         dtype=torch.float32,
         hidden_dropout_prob=settings["dropout"],
         attention_probs_dropout_prob=settings["dropout"],
     )
+
+
+def parameters(model: torch.nn.Module) -> dict[str, int]:
+    """Numbers of trained parameters: of the classifier, of adapters, of the encoder itself."""
+    counts = {"adapter_parameters": 0, "head_parameters": 0, "encoder_parameters": 0}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        words = name.split(".")
+        added = any(word == "adapters" or word.startswith("lora_") for word in words)
+        part = "head" if "classifier" in words else "adapter" if added else "encoder"
+        counts[f"{part}_parameters"] += parameter.numel()
+    return counts
+
+
+def train(
+    rows: dict[str, Any],
+    settings: dict[str, Any],
+    make_model: Callable[[dict[str, Any]], torch.nn.Module],
+) -> dict[str, Any]:
+    """Train on ``train``, predict ``dev`` with the model of the last step."""
+    set_seed(settings["seed"])
+    tokenizer = AutoTokenizer.from_pretrained(settings["checkpoint"])
+    model = make_model(settings)
     (train_rows, others), (dev_rows, dev_others) = (
         features(tokenizer, rows[split], settings["max_length"]) for split in ("train", "dev")
     )
@@ -105,19 +129,27 @@ def train(rows: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "steps": trainer.state.global_step,
         "train_seconds": train_seconds,
         "rows_with_other_tokens": others + dev_others,
+        **parameters(model),
     }
 
 
-def versions() -> dict[str, str]:
+def versions(*more: str) -> dict[str, str]:
     """Versions of the tool and of what it runs on."""
-    names = ("transformers", "accelerate", "torch", "tokenizers", "numpy")
+    names = (*more, "transformers", "accelerate", "torch", "tokenizers", "numpy")
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
-def main() -> None:
-    """Read the two inputs, train, write the output."""
+def main(
+    *packages: str, make_model: Callable[[dict[str, Any]], torch.nn.Module] = new_model
+) -> None:
+    """Read the two inputs, train, write the output.
+
+    Args:
+        packages: Packages whose version is told beside those of transformers and PyTorch.
+        make_model: Settings to the model that is trained.
+    """
     rows, settings = (json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:3])
-    result = {**train(rows, settings), "versions": versions()}
+    result = {**train(rows, settings, make_model), "versions": versions(*packages)}
     Path(sys.argv[3]).write_text(json.dumps(result), encoding="utf-8")
 
 
