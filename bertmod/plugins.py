@@ -208,18 +208,40 @@ def _load(manager: pluggy.PluginManager, source: Source, key: str) -> Any:
     if contract is None:
         raise _Refused(f"it does not say BERTMOD_CONTRACT = {CONTRACT}")
     if contract != CONTRACT:
-        raise _Refused(f"made for contract {contract}, this bertmod offers contract {CONTRACT}")
+        raise _Refused(
+            f"made for contract {contract!r}, this bertmod offers contract {CONTRACT}"
+            f"{_remedy(contract)}"
+        )
     if manager.is_registered(module):
         raise _Refused(f"{source.plugin.module} is already loaded under another name")
     try:
         manager.register(module, key)
-    except BaseException:
+    except BaseException as error:
         if manager.has_plugin(key):
             manager.unregister(name=key)
+        if isinstance(error, pluggy.PluginValidationError):
+            raise _Refused(_invalid_hook(error)) from error
         raise
     if not manager.get_hookcallers(module):
         raise _Refused("it implements no hook; is @hookimpl missing?")
     return module
+
+
+def _remedy(contract: object) -> str:
+    """Which of the two to bring up to date, after a comma."""
+    if type(contract) is not int:
+        return ", a whole number"
+    return ", install a newer version of " + ("bertmod" if contract > CONTRACT else "the plugin")
+
+
+def _invalid_hook(error: pluggy.PluginValidationError) -> str:
+    """Why pluggy refuses a hook: its headline names a key of ours, what follows says it."""
+    _, *rest = str(error).splitlines()
+    told = "; ".join(line.strip() for line in rest if line.strip())
+    if "are declared in the hookimpl but" in told:
+        definition = told.partition("; ")[0].removeprefix("hookimpl definition: ")
+        return f"hooks take no arguments, but it has {definition}"
+    return told or str(error)
 
 
 def _unknown_hooks(manager: pluggy.PluginManager) -> Iterable[tuple[int, str]]:

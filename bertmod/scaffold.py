@@ -7,6 +7,7 @@ stand for the package and the component. Files that do not end in ``.jinja`` are
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import json
 import keyword
@@ -103,12 +104,14 @@ def write_plugin(plugin: NewPlugin, target: Path) -> tuple[Path, ...]:
         The files, relative to the folder, in order.
 
     Raises:
-        PluginError: If the folder is there already or cannot be made.
+        PluginError: If the folder is there already, its parent is not, or it cannot be made.
     """
     if target.exists() or target.is_symlink():
         raise PluginError(
             f"{target} exists already, and is left as it is\n    give another folder: --output DIR"
         )
+    if not target.absolute().parent.is_dir():
+        raise PluginError(f"{target}: there is no folder {target.parent}\n    make it first")
     rendered = dict(render(plugin))
     try:
         with write_folder(target) as folder:
@@ -191,7 +194,7 @@ def _require_spelling(plugin: NewPlugin) -> None:
         owner = "Python" if keyword.iskeyword(name) else "recipes"
         more = f'choose another name, such as "my_{name}"'
         raise PluginError(f'"{name}" means something else in {owner}\n    {more}')
-    if plugin.class_name in {*bertmod.__all__, *IMPORTED}:
+    if plugin.class_name in {*bertmod.__all__, *IMPORTED, *dir(builtins)}:
         what = f"its class would be called {plugin.class_name}, and that is another's name"
         raise PluginError(f'"{name}": {what}\n    choose another name, such as "my_{name}"')
 

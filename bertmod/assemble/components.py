@@ -11,13 +11,14 @@ from typing import Any, cast
 from torch.nn import Module
 
 from bertmod.assemble.freezing import freeze_parameters
+from bertmod.assemble.overruled import refuse_overruled
 from bertmod.contracts.adapter import Adapter, AdapterContext
 from bertmod.contracts.checkpoint import LoadReport, TensorName
 from bertmod.contracts.encoder import Encoder, EncoderContext, Part
 from bertmod.contracts.head import Head, HeadContext, TaskInfo
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.engine.seeding import seed_torch
-from bertmod.errors import CheckpointError
+from bertmod.errors import CheckpointError, PluginError
 from bertmod.model.canonical import own_names
 from bertmod.model.loading import Component, load_tensors
 from bertmod.model.multitask import MultiTaskModel
@@ -49,7 +50,8 @@ def build_model(
 
     Raises:
         CheckpointError: If the checkpoint does not fit.
-        RecipeError: If a pattern of ``freeze`` matches nothing, or leaves a task nothing to train.
+        RecipeError: If a pattern of ``freeze`` matches nothing, or leaves a task nothing to train;
+            or if an adapter throws away what one before it does.
     """
     encoder = build_encoder(recipe)
     wanted = _asked_for(recipe)
@@ -60,6 +62,7 @@ def build_model(
     built = {
         task.id: build_task(recipe, task, encoder, infos[task.id]) for task in recipe.training_tasks
     }
+    refuse_overruled(recipe, [adapters for adapters, _ in built.values()])
     model = MultiTaskModel(
         encoder,
         {task: adapters for task, (adapters, _) in built.items()},
@@ -181,7 +184,39 @@ def _build_adapter(
         weights=partial(site_weights, encoder),
         init=_init(recipe),
     )
-    return cast(Adapter, slot.spec.build(slot.config, context))
+    module = slot.spec.build(slot.config, context)
+    if wrong := _unlike_spec(recipe, slot, module):
+        owner = f'adapter "{slot.spec.name}" ({slot.provider} {slot.version})'
+        raise PluginError(
+            f"{owner} breaks the contract: {wrong}\n    its author finds more with the checks "
+            "of bertmod.testing"
+        )
+    return cast(Adapter, module)
+
+
+def _unlike_spec(recipe: ResolvedRecipe, slot: ResolvedAdapter, module: object) -> str:
+    """How a module differs from what its spec says of it; empty if it does not.
+
+    What was checked and printed before the run goes by the spec, what is trained by the module.
+    """
+    if not isinstance(module, Module):
+        return f"its builder gives {type(module).__name__}, not a torch module"
+    lacking = [name for name in ("sites", "replaces") if not hasattr(module, name)]
+    if lacking:
+        return f"its module has no {' and no '.join(lacking)}"
+    told = _places(slot.spec.sites(slot.config, recipe.shape, slot.layers))
+    own = _places(cast(Adapter, module).sites)
+    if own != told:
+        return f"its spec says that it acts at {told}, its module at {own}"
+    count = slot.spec.num_parameters(slot.config, recipe.shape, slot.layers)
+    found = sum(each.numel() for each in module.parameters() if each.requires_grad)
+    if found != count:
+        return f"num_parameters says {count:,}, its module has {found:,}"
+    return ""
+
+
+def _places(sites: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    return {site: tuple(layers) for site, layers in sites.items()}
 
 
 def _build_head(recipe: ResolvedRecipe, task: ResolvedTask, info: TaskInfo) -> Head:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -18,13 +17,13 @@ from bertmod.model.canonical import canonical_tensors, module_hash
 from bertmod.model.folder import write_encoder, write_task
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.model.record import TaskRecord
+from bertmod.recipe.identity import recipe_text
 from bertmod.recipe.resolved import ResolvedRecipe
 
 
 def recipe_hash(recipe: ResolvedRecipe) -> str:
     """SHA-256 over a resolved recipe's JSON, as 64 hexadecimal digits."""
-    text = json.dumps(recipe.to_json(), sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(recipe_text(recipe.to_json()).encode("utf-8")).hexdigest()
 
 
 class ModelWriter:
@@ -80,6 +79,7 @@ class ModelWriter:
             head=slot.head.to_json() if slot.head is not None else {},
             info=head.info,
             recipe_hash=self._hash,
+            init=self._recipe.init.model_dump(mode="json"),
             **record,
         )
         write_task(folder, entry, tensors, version=__version__)

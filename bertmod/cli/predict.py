@@ -144,21 +144,30 @@ def _splits_folder(output: Path | None, columns: str | None) -> Path:
 def _answer_splits(
     trained: TrainedRun, asked: Sequence[str], data: str | None, output: Path
 ) -> None:
-    """Write the benchmark's files; of all tasks, those without test files are passed over."""
+    """Write the benchmark's files; of all tasks, those without test files are passed over.
+
+    Raises:
+        DataError: If a task that was named has no test files, or no task has.
+    """
     from bertmod.assemble.data import named_data_folder
     from bertmod.inference.states import choose_tasks
 
     folder = None if data is None else named_data_folder(data)
     named = [task for task in asked if task != "all"]
     chosen: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for task in choose_tasks(trained.tasks, asked):
-        files = trained.test_files(task, folder)
-        missing = [path for path in files if not path.is_file()]
-        if not files or (missing and task not in named):
-            reason = f"there is no {missing[0]}" if missing else "it has no test split"
-            print(f"{task}: passed over, {reason}", file=sys.stderr)
-            continue
-        chosen[task] = trained.task(task).slot.full_name
+        if not (reason := _without_files(trained, task, folder)):
+            chosen[task] = trained.task(task).slot.full_name
+        elif task in named:
+            raise DataError(f'task "{task}" was not answered: {reason}')
+        else:
+            reasons[task] = reason
+    if not chosen:
+        told = "".join(f"\n  {task}: {reason}" for task, reason in reasons.items())
+        raise DataError(f"no task has a test split to answer{told}")
+    for task, reason in reasons.items():
+        print(f"{task}: passed over, {reason}", file=sys.stderr)
     kinds = Counter(chosen.values())
     for task, kind in chosen.items():
         target = output if kinds[kind] == 1 else output / task  # else they share file names
@@ -166,6 +175,18 @@ def _answer_splits(
             written = trained.submit(task, target, folder, advance=advance)
         for path in written:
             print(f"{path}: predictions of task {task}", file=sys.stderr)
+
+
+def _without_files(trained: TrainedRun, task: str, folder: Path | None) -> str:
+    """Why a task's test splits cannot be answered; empty if they can."""
+    if not trained.task(task).splits("test"):
+        return "it has no test split"
+    files = trained.test_files(task, folder)
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        return f"there is no {missing[0]}"
+    where = "the data folder of the run" if folder is None else folder
+    return "" if files else f"there are no files of its test split in {where}"
 
 
 def _names(columns: str | None) -> list[str] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bertmod.assemble.components import build_task, task_components
 from bertmod.assemble.data import PreparedTask, prepare_tasks
@@ -19,7 +20,7 @@ from bertmod.errors import CheckpointError
 from bertmod.inference.resident import ResidentEncoder, in_memory
 from bertmod.model.folder import read_task
 from bertmod.model.loading import OWN_FORMAT, load_tensors
-from bertmod.model.record import TASK_FILE, TaskRecord, read_task_record
+from bertmod.model.record import TASK_FILE, TENSOR_FILE, TaskRecord, read_task_record
 from bertmod.recipe.load import raw_recipe
 from bertmod.recipe.resolve import resolve
 from bertmod.recipe.resolved import ResolvedRecipe, ResolvedTask
@@ -71,12 +72,14 @@ def load_adapter(
         labels: Label names that are expected, in order; None takes whatever the file has.
 
     Raises:
-        CheckpointError: If the file is damaged, incomplete, has more than it should, is of a
-            newer format, or is for another encoder or other labels than asked for.
+        CheckpointError: If the file is damaged, incomplete, has more than it should or values
+            that are not finite, is of a newer format, or is for another encoder or other labels
+            than asked for.
         RecipeError: If an adapter, the head or the task comes from a plugin that is not
             installed, or the installed one takes other options.
     """
     folder = Path(folder)
+    require_adapter_file(folder)
     record = read_task_record(folder)
     _check_base(folder, record, base.hash)
     if labels is not None and record.info.labels != tuple(labels):
@@ -92,6 +95,19 @@ def load_adapter(
     infos = {slot.id: record.info}
     prepared = prepare_tasks(recipe, base.registry, base.tokenizer, infos=infos)[slot.id]
     return LoadedTask(slot.id, adapters, head, prepared, record)
+
+
+def require_adapter_file(folder: Path) -> None:
+    """Refuse a folder that has nothing of a task, such as that of a whole run.
+
+    Raises:
+        CheckpointError: If it is one, or not there.
+    """
+    if not any((folder / name).exists() for name in (TASK_FILE, TENSOR_FILE)):
+        what = f"no adapter file (it has no {TASK_FILE})" if folder.is_dir() else "no such folder"
+        raise CheckpointError(
+            f"{folder}: {what}\n  accepted: the folder of one task, such as RUN/best/tasks/cola"
+        )
 
 
 def task_recipe(
@@ -111,6 +127,7 @@ def task_recipe(
     longest = base.encoder.shape.max_length
     values: dict[str, Any] = {
         **base.slots,
+        "init": dict(record.init),
         "data": {"dir": "sample", "max_length": min(longest, 128)},
         "tasks": [{**record.task, "id": task, "uses": None, "head": dict(record.head)}],
         "adapters": [{**slot, "tasks": "all"} for slot in record.adapters],
@@ -131,12 +148,28 @@ def fill_task(
     """Put the tensors of a task's folder into its adapters and head.
 
     Raises:
-        CheckpointError: If the file is damaged, or has not exactly the tensors that they have.
+        CheckpointError: If the file is damaged, has values that are not finite, or has not
+            exactly the tensors that they have.
     """
     _, tensors = read_task(folder)
+    require_finite(folder, tensors)
     components = task_components(recipe, slot, adapters, head)
     description = CheckpointDescription(OWN_FORMAT)
     load_tensors(in_memory(tensors), description, components, source=str(folder))
+
+
+def require_finite(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors with NaN or infinite values: every answer would be one.
+
+    Raises:
+        CheckpointError: If there are such.
+    """
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{folder / TENSOR_FILE}: {name} has values that are not finite\n"
+                "  they were damaged, or training went astray"
+            )
 
 
 def _check_base(folder: Path, record: TaskRecord, found: str) -> None:

@@ -31,8 +31,12 @@ def predict_mixed(
         Task id to one prediction per example, in order.
 
     Raises:
-        ValueError: If the model has no such task.
+        ValueError: If the model, or ``tasks``, has no such task.
     """
+    for task in examples:
+        model.owner(task)
+        if task not in tasks:
+            raise ValueError(f'examples of task "{task}", but tasks are {", ".join(tasks)}')
     tables = {task: tasks[task].make_features(rows) for task, rows in examples.items()}
     chosen = settings or EvaluationSettings()
     decoded = decode_mixed(model, tables, settings=chosen, advance=advance)

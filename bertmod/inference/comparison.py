@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from bertmod.errors import RunFolderError
 from bertmod.inference.scores import SEED_FOLDER, RunScores, read_run, run_folders
 from bertmod.inference.states import Source
+from bertmod.recipe.identity import recipe_text
 
 MACHINE_KEYS = ("device", "parallel")
 """Settings of ``training`` that say where a run was made, not how."""
@@ -167,7 +167,7 @@ def _method_key(recipe: Mapping[str, Any]) -> str:
     del values["seed"]
     for key in MACHINE_KEYS:
         values["training"].pop(key, None)
-    return json.dumps(values, sort_keys=True)
+    return recipe_text(values)
 
 
 def _labels(rows: Sequence[Sequence[RunScores]]) -> list[str]:

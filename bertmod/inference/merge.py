@@ -15,12 +15,19 @@ from bertmod import __version__
 from bertmod.assemble.components import build_task, task_components
 from bertmod.data.durable import write_folder
 from bertmod.errors import CheckpointError, DataError
-from bertmod.inference.adapter_files import short, task_recipe
+from bertmod.inference.adapter_files import (
+    require_adapter_file,
+    require_finite,
+    short,
+    task_recipe,
+)
 from bertmod.inference.resident import ResidentEncoder, load_encoder
 from bertmod.model.canonical import canonical_tensors
 from bertmod.model.folder import read_task, write_task
 from bertmod.model.record import ENCODER_FILE, TaskRecord
+from bertmod.recipe.schema import InitKeys
 from bertmod.registry import Registry
+from bertmod.wording import counted
 
 Method = Literal["average", "arithmetic"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -58,6 +65,9 @@ def merge_adapters(
     LayerNorms, zeros for biases and scales), and 0 where it is drawn at random: there the sum is
     the plain linear combination. If the weights sum to 1, both methods are the same.
 
+    Which tensors an adapter has is known with its encoder alone: one that every file lacks is
+    found here if ``start`` is needed or ``base`` given, else when the merged file is loaded.
+
     Args:
         folders: Folders of tasks, two at least, all trained with one encoder.
         output: The folder to write; it must not exist.
@@ -68,7 +78,7 @@ def merge_adapters(
             is. None merges the heads as well, which takes equal label names, and makes the first
             folder's task of it.
         base: Run folder or folder of the encoder; only ``arithmetic`` with weights that do not
-            sum to 1 needs it. None looks where a run keeps it.
+            sum to 1 needs it. None looks where a run keeps it, if it is needed.
         registry: What is installed; None looks.
 
     Returns:
@@ -76,7 +86,7 @@ def merge_adapters(
 
     Raises:
         CheckpointError: If a folder is damaged, or they do not fit together: another encoder,
-            kind, options or shapes.
+            kind, options, initial values or shapes; or values that are not finite.
         DataError: If weights, head or output cannot be used.
 
     Source: averaging: Wortsman et al. 2022, arXiv:2203.05482; task arithmetic: Ilharco et al.
@@ -118,7 +128,7 @@ def _read(folders: Sequence[Path], weights: Sequence[float] | None, method: str)
         raise DataError(f"merging takes two adapter files at least, not {len(folders)}")
     given = [1.0] * len(folders) if weights is None else [float(weight) for weight in weights]
     if len(given) != len(folders):
-        raise DataError(f"{len(given)} weights for {len(folders)} adapter files")
+        raise DataError(f"{counted(len(given), 'weight')} for {len(folders)} adapter files")
     if not all(map(math.isfinite, given)):
         raise DataError("weights must be finite numbers")
     if method == "average":
@@ -128,10 +138,15 @@ def _read(folders: Sequence[Path], weights: Sequence[float] | None, method: str)
                 "  to take an adapter away, use the method arithmetic"
             )
         given = [weight / sum(given) for weight in given]
-    return [
+    for folder in folders:
+        require_adapter_file(folder)
+    sources = [
         _Source(folder, *read_task(folder), weight)
         for folder, weight in zip(folders, given, strict=True)
     ]
+    for source in sources:
+        require_finite(source.folder, source.tensors)
+    return sources
 
 
 def _named(sources: Sequence[_Source], head: str) -> _Source:
@@ -154,6 +169,8 @@ def _check_alike(sources: Sequence[_Source], *, heads: bool) -> None:
             raise CheckpointError(f"{pair}: they belong to different encoders\n  {hashes}")
         if difference := _difference(_slots(one), _slots(two)):
             raise CheckpointError(f"{pair}: their adapters are not of one kind\n  {difference}")
+        if difference := _difference([_started(one)], [_started(two)]):
+            raise CheckpointError(f"{pair}: they started in different ways\n  {difference}")
         _check_shapes(pair, first.part(head=False), other.part(head=False))
         if not heads:
             continue
@@ -170,6 +187,11 @@ def _check_alike(sources: Sequence[_Source], *, heads: bool) -> None:
 
 def _slots(record: TaskRecord) -> list[Mapping[str, Any]]:
     return [{key: slot[key] for key in slot if key != "tasks"} for slot in record.adapters]
+
+
+def _started(record: TaskRecord) -> Mapping[str, Any]:
+    """How fresh parameters began, with the defaults that earlier files leave out."""
+    return {"name": "init", **InitKeys().model_dump(mode="json"), **record.init}
 
 
 def _difference(one: Sequence[Mapping[str, Any]], two: Sequence[Mapping[str, Any]]) -> str:
@@ -208,16 +230,23 @@ def _start(
     registry: Registry | None,
 ) -> Mapping[str, Tensor]:
     """What tensors begin with wherever that does not depend on chance; no entry elsewhere."""
-    if math.isclose(math.fsum(source.coefficient for source in sources), 1.0, abs_tol=1e-9):
-        return {}  # it would cancel out
-    encoder = load_encoder(base or _base_of(sources), registry=registry, device="cpu")
+    total = math.fsum(source.coefficient for source in sources)
+    cancels = math.isclose(total, 1.0, abs_tol=1e-9)
+    if cancels and base is None:
+        return {}
+    place = base or _base_of(sources)
+    encoder = load_encoder(place, registry=registry, device="cpu")
     if encoder.hash != owner.record.encoder_hash:
         raise CheckpointError(
-            f"{base}: not the encoder that the adapter files belong to\n"
+            f"{place}: not the encoder that the adapter files belong to\n"
             f"  expected: {short(owner.record.encoder_hash)}\n  found: {short(encoder.hash)}"
         )
     with torch.random.fork_rng(devices=[]):
         one, two = (_fresh(owner.record, encoder, seed=seed) for seed in (1, 2))
+    if lacking := sorted(one.keys() - owner.tensors.keys()):
+        raise CheckpointError(f"{owner.folder}: damaged: it lacks {', '.join(lacking)}")
+    if cancels:
+        return {}
     return {name: tensor for name, tensor in one.items() if torch.equal(tensor, two[name])}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from safetensors import SafetensorError, safe_open
 
 from bertmod.data.durable import existing_folder
 from bertmod.errors import CheckpointError, RunFolderError
-from bertmod.inference.states import SavedState, Source, saved_states
+from bertmod.inference.states import SavedState, Source, require_run_recipe, saved_states
 from bertmod.model.record import TASK_FILE, TENSOR_FILE, read_json, read_task_record
+from bertmod.recipe.identity import recipe_text
 
 RECIPE_FILE, LOCK_FILE = "recipe.json", "lock.json"
 
@@ -66,11 +66,13 @@ def read_run(folder: Path, source: Source) -> RunScores:
         source: Which state, as ``saved_states`` takes it.
 
     Raises:
-        RunFolderError: If the folder is not a run's, or the run has no such state yet.
+        RunFolderError: If the folder is not a run's, the run has no such state yet, or its recipe
+            is not one that a run wrote.
         CheckpointError: If a file in it is damaged.
     """
     states = saved_states(folder, source)
     recipe = read_json(folder / RECIPE_FILE)
+    require_run_recipe(recipe, folder / RECIPE_FILE, has={"seed": int})
     records = {task: state.records[task] for state in states for task in state.tasks}
     order = [slot["id"] for slot in recipe["tasks"] if slot["id"] in records]
     scored = [task for task in order if records[task].metric]
@@ -98,7 +100,7 @@ def is_finished(run: Path) -> bool:
     final = existing_folder(run / "final")
     if final is None:
         return False
-    text = json.dumps(read_json(run / RECIPE_FILE), sort_keys=True)
+    text = recipe_text(read_json(run / RECIPE_FILE))
     expected = hashlib.sha256(text.encode("utf-8")).hexdigest()
     found = {read_task_record(file.parent).recipe_hash for file in final.glob(f"*/{TASK_FILE}")}
     return found == {expected}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bertmod.data.durable import OLD, existing_folder
 from bertmod.errors import DataError, RunFolderError
@@ -53,6 +53,24 @@ def saved_states(run: Path, source: Source) -> list[SavedState]:
     return [_state(folder / "encoder", _task_folders(folder))]
 
 
+def require_run_recipe(values: Mapping[str, Any], path: Path, *, has: Mapping[str, type]) -> None:
+    """Refuse a recipe in which slots or defaults are not stated: no run wrote it.
+
+    Args:
+        values: Its JSON values.
+        path: Its file, for the message.
+        has: Further keys that must be there, with the type of their values.
+
+    Raises:
+        RunFolderError: If something is not there.
+    """
+    for key, kind in {"tasks": list, "training": dict, "data": dict, **has}.items():
+        if not isinstance(values.get(key), kind):
+            raise RunFolderError(f'{path}: not a recipe that a run wrote (no "{key}")')
+    if not all(isinstance(slot, dict) and "id" in slot for slot in values["tasks"]):
+        raise RunFolderError(f"{path}: not a recipe that a run wrote (a task without id)")
+
+
 def choose_tasks(known: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
     """The tasks that ``--task`` names, in the run's order.
 
@@ -63,11 +81,11 @@ def choose_tasks(known: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
     Raises:
         DataError: If the run has no such task.
     """
+    for task in asked:
+        if task not in known and task != "all":
+            raise DataError(f'no task "{task}" in this run\n  it has: {", ".join(known)}')
     if not asked or "all" in asked:
         return tuple(known)
-    for task in asked:
-        if task not in known:
-            raise DataError(f'no task "{task}" in this run\n  it has: {", ".join(known)}')
     return tuple(task for task in known if task in asked)
 
 

@@ -22,7 +22,7 @@ from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode, outpu
 from bertmod.errors import CheckpointError, DataError, RunFolderError
 from bertmod.inference.adapter_files import fill_task
 from bertmod.inference.answers import predict_mixed
-from bertmod.inference.states import SavedState, Source, saved_states
+from bertmod.inference.states import SavedState, Source, require_run_recipe, saved_states
 from bertmod.model.canonical import module_hash
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.recipe.load import load_recipe, raw_recipe
@@ -318,14 +318,9 @@ def load_run(
 def _run_recipe(path: Path) -> Mapping[str, Any]:
     """The recipe that a run wrote, in which every slot and every default is there."""
     values = load_recipe(str(path)).values
-    expected = {"tasks": list, "adapters": list, "tokenizer": dict, "training": dict, "data": dict}
-    for key, kind in expected.items():
-        if not isinstance(values.get(key), kind):
-            raise RunFolderError(f'{path}: not a recipe that a run wrote (no "{key}")')
-    if not all(
-        isinstance(slot, dict) and {"id", "uses"} <= slot.keys() for slot in values["tasks"]
-    ):
-        raise RunFolderError(f"{path}: not a recipe that a run wrote (a task without id)")
+    require_run_recipe(values, path, has={"adapters": list, "tokenizer": dict})
+    if not all("uses" in slot for slot in values["tasks"]):
+        raise RunFolderError(f'{path}: not a recipe that a run wrote (a task without "uses")')
     return values
 
 

@@ -55,8 +55,9 @@ class Component:
 
 @dataclass
 class _Account:
-    """A load report in the making."""
+    """A load report in the making, of a checkpoint that messages call ``source``."""
 
+    source: str
     used: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     initialised: list[str] = field(default_factory=list)
@@ -93,7 +94,7 @@ def load_tensors(
             does not name; everything is listed by name, and the model is then half loaded.
     """
     files = _by_format_name(stored, source)
-    account = _Account()
+    account = _Account(source)
     for component in components:
         _match(component, description.format, files, account)
     unexpected = _unclaimed(stored, description, account)
@@ -199,7 +200,8 @@ def _take(
         value = stored.load()
         if not value.is_floating_point():
             raise CheckpointError(
-                f'"{file_name}" holds {value.dtype} values; parameters are floating-point numbers'
+                f'{account.source}: "{file_name}" holds {value.dtype} values; parameters are '
+                "floating-point numbers"
             )
         value = (value.t() if transposed else value).to(torch.float32)
         if first is None:

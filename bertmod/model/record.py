@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class TaskRecord:
         recipe_hash: Hash of the resolved recipe; empty if there was none.
         merged_from: What it was merged from, each with its ``id``, ``coefficient``,
             ``recipe_hash``, ``metric``, ``score`` and ``step``; empty if it was trained.
+        init: The recipe's ``init``, how fresh parameters started; empty means the defaults.
     """
 
     id: str
@@ -50,6 +51,7 @@ class TaskRecord:
     step: int = 0
     recipe_hash: str = ""
     merged_from: tuple[Mapping[str, Any], ...] = ()
+    init: Slot = field(default_factory=dict)
 
     def to_json(self, version: str) -> dict[str, Any]:
         """JSON values of ``task.json``, written by this version of bertmod."""
@@ -86,6 +88,7 @@ def read_task_record(folder: Path) -> TaskRecord:
             step=values["step"],
             recipe_hash=values["recipe_hash"],
             merged_from=tuple(dict(source) for source in values.get("merged_from", ())),
+            init=dict(values.get("init", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged: {type(error).__name__}: {error}") from error

@@ -39,5 +39,11 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read: damaged or cut short: {error}\n  copy it here again"
+        ) from error

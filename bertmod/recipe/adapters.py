@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from bertmod.contracts.encoder import EncoderShape
 from bertmod.recipe.draft import Draft, Half, names_in
 from bertmod.recipe.layers import layer_numbers, layer_problem
 from bertmod.wording import did_you_mean, listed
@@ -54,11 +57,35 @@ def _check_sites(draft: Draft, half: Half, layers: tuple[int, ...]) -> bool:
     assert draft.shape is not None
     right = draft.check_options(half, draft.shape, layers)
     sites = half.ask(half.spec.sites, half.config, draft.shape, layers)
+    if not isinstance(sites, Mapping):
+        raise half.broken(f"sites gives {type(sites).__name__}, not a mapping of sites to layers")
     missing = [site for site in sites if site not in draft.shape.sites]
     if missing:
         what = f"{half.label} acts at {listed(missing)}, which {draft.encoder.label} does not have"
+        what += did_you_mean(missing[0], draft.shape.sites)
         draft.add(half.path, what, f"its sites: {listed(draft.shape.sites)}")
+    if right and not missing:
+        _check_answers(draft.shape, half, sites, layers)
     return right and not missing
+
+
+def _check_answers(
+    shape: EncoderShape, half: Half, sites: Mapping[str, Sequence[int]], layers: tuple[int, ...]
+) -> None:
+    """What a spec says of an adapter can be: layers that the slot chose, a whole count.
+
+    Raises:
+        PluginError: If it cannot; everything that follows goes by it.
+    """
+    for site, at in sites.items():
+        allowed = {0} if site in shape.end_sites else set(layers)
+        if beyond := sorted(set(at) - allowed):
+            accepted = listed(map(str, sorted(allowed)))
+            raise half.broken(f'sites names layer {beyond[0]} at "{site}", of {accepted}')
+    count = half.ask(half.spec.num_parameters, half.config, shape, layers)
+    if type(count) is not int or count < 0:
+        given = count if isinstance(count, int | float) else type(count).__name__
+        raise half.broken(f"num_parameters gives {given}, not a whole number from 0")
 
 
 def _check_needs(draft: Draft, half: Half, before: list[Half], layers: tuple[int, ...]) -> None:

@@ -65,6 +65,11 @@ class Half:
         """Kind and name, for messages."""
         return f'{self.kind} "{self.entry.spec.name if self.entry else self.written}"'
 
+    @property
+    def described(self) -> str:
+        """Kind, name and provider, for messages about a plugin."""
+        return self.entry.described if self.entry else self.label
+
     def ready(self) -> bool:
         """Whether the component is known and its options are right."""
         return self.entry is not None and self.config is not None
@@ -82,9 +87,12 @@ class Half:
         except BertmodError:
             raise
         except Exception as error:
-            described = self.entry.described if self.entry else self.label
             cause = f"{type(error).__name__}: {error}"
-            raise PluginError(f"{described} failed while it was checked: {cause}") from error
+            raise PluginError(f"{self.described} failed while it was checked: {cause}") from error
+
+    def broken(self, what: str) -> PluginError:
+        """The error for a component whose spec gives what no spec may give."""
+        return PluginError(f"{self.described} breaks the contract: {what}")
 
 
 @dataclass

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from bertmod.errors import Problem, RecipeError
+from bertmod.recipe.identity import PER_PARAMETER, patterns
 from bertmod.recipe.resolved import ResolvedRecipe
 
+_ORDERED = {f"optimizer.{key}" for key in PER_PARAMETER}
 _LONGER = "training.num_epochs"
 _SETTLED = {"training.device", "training.precision", "training.parallel"}
 
@@ -54,6 +56,8 @@ def _differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, A
         for key in [*before, *(key for key in now if key not in before)]:
             below = f"{path}.{key}" if path else key
             yield from _differences(before.get(key), now.get(key), below)
+        if path in _ORDERED and before == now and patterns(before) != patterns(now):
+            yield path, ", ".join(patterns(before)), ", ".join(patterns(now))
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for number, (old, new) in enumerate(zip(before, now, strict=True)):
             yield from _differences(old, new, f"{path}[{number}]")

@@ -47,9 +47,13 @@ def _freezing_fits(draft: Draft, parameters: Parameters) -> bool:
         *_part_problems(draft, freeze, parameters),
         *_pattern_problems(("freeze", "patterns"), enumerate(freeze.patterns), parameters),
     ]
-    named = freeze.embeddings or freeze.pooler or freeze.layers is not None or freeze.patterns
-    if not named:
+    named = freeze.embeddings or freeze.pooler or freeze.layers is not None
+    if not named and not freeze.patterns:
         problems.append((("freeze",), ("it names nothing", 'write "none" to freeze nothing')))
+    elif not named and not freeze.layer_norm:
+        what = "no part is named whose LayerNorms it could spare; patterns freeze all they match"
+        more = "name embeddings, layers or pooler beside it, or leave it out"
+        problems.append((("freeze", "layer_norm"), (what, more)))
     for path, lines in problems:
         draft.add(path, *lines)
     return not problems

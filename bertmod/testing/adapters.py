@@ -54,6 +54,7 @@ def build(
 ) -> Any:
     """One task's adapter as its builder makes it, from a seed."""
     inside = encoder or host()
+    _require_known_sites(subject, layers)
     torch.manual_seed(seed)
     context = AdapterContext(
         task=task,
@@ -79,6 +80,7 @@ def places(subject: Subject, layers: tuple[int, ...] = LAYERS) -> Iterator[Place
     shape, draws = host_shape(), torch.Generator().manual_seed(2)
     needed = subject.spec.needs_output(subject.config, shape)
     asked = subject.spec.sites(subject.config, shape, layers)
+    _require_known_sites(subject, layers)
     for site, at in asked.items():
         about = shape.sites[site]
         for layer in at:
@@ -86,6 +88,14 @@ def places(subject: Subject, layers: tuple[int, ...] = LAYERS) -> Iterator[Place
             y = torch.randn(sum(LENGTHS), about.out_width, generator=draws)
             first = about.kind == "delta" and site not in needed
             yield Place(site, layer, x, None if first else y)
+
+
+def _require_known_sites(subject: Subject, layers: tuple[int, ...]) -> None:
+    """Say in one line what must be mended before anything else can be checked."""
+    asked = subject.spec.sites(subject.config, host_shape(), layers)
+    unknown = [site for site in asked if site not in host_shape().sites]
+    told = f"it acts at {listed(unknown)}, which the encoder does not have"
+    require(not unknown, f"{told}: mend the check sites first, this one needs it")
 
 
 def layout(*, training: bool = False) -> RowContext:
@@ -111,7 +121,7 @@ def sites(subject: Subject) -> None:
     """The spec's sites are the module's, exist in the encoder, and are asked for in the layers
     that the recipe chose, ascending; the encoder's two ends in layer 0.
     """
-    shape, module = host_shape(), build(subject)
+    shape = host_shape()
     asked = subject.spec.sites(subject.config, shape, LAYERS)
     require(asked, "it acts at no site")
     for site, at in asked.items():
@@ -120,6 +130,7 @@ def sites(subject: Subject) -> None:
         at = tuple(at)
         right = set(at) <= set(allowed) and list(at) == sorted(set(at)) and at
         require(right, f'at site "{site}" it asks for layers {at} of {allowed}')
+    module = build(subject)  # only now: a builder may look up what the encoder lacks
     own = {site: tuple(at) for site, at in module.sites.items()}
     require(own == {s: tuple(at) for s, at in asked.items()}, f"module.sites is {own}")
     acts = {(site, layer) for site, at in asked.items() for layer in at}
@@ -184,10 +195,14 @@ def inputs_not_written(subject: Subject) -> None:
     for place in places(subject):
         expected = called(module, place)
         kept = [None if t is None else t.clone() for t in place[2:]]
-        called(module, place)
-        for name, value, old in zip("xy", place[2:], kept, strict=True):
-            same = value is None or old is None or torch.equal(value, old)
-            require(same, f"{place.shown} it writes to {name}")
+        for training in (False, True):
+            with torch.set_grad_enabled(training):
+                module.train(training)(*place, layout(training=training))
+            for name, value, old in zip("xy", place[2:], kept, strict=True):
+                same = value is None or old is None or torch.equal(value, old)
+                when = " in training" if training else ""
+                require(same, f"{place.shown} it writes to {name}{when}")
+        module.eval()
         if place.y_TO is not None:
             wide = torch.cat([place.y_TO, torch.full_like(place.y_TO, 7.0)], dim=-1)
             sliced = place._replace(y_TO=wide[:, : place.y_TO.shape[1]])

@@ -93,7 +93,12 @@ def gradients_where_declared(subject: Subject) -> None:
         for name, gradient in gradients(model).items()
         if not name.startswith("heads.")
     }
-    silent = sorted(name for name in active if name in found and found[name] is None)
+    own = tuple(name for name in found if name.startswith("adapters.first.own."))
+    silent = sorted(
+        name
+        for name in active & found.keys()
+        if (value := found[name]) is None or (name in own and not value.any())
+    )
     require(
         not silent,
         f"no gradient reaches {listed(silent)}: a site whose y it ignores belongs in replaces, "

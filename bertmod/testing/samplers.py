@@ -41,7 +41,7 @@ def calls() -> Iterator[Call]:
     """(step, epoch, num_epochs, running) of a run, with every set of running tasks."""
     for count in (3, 2, 1):
         for running in combinations(TASKS, count):
-            for step, epoch, num_epochs in ((0, 0, 1), (0, 0, 5), (17, 2, 5), (99, 4, 5)):
+            for step, epoch, num_epochs in ((0, 0, 1), (0, 0, 5), (17, 2, 5), (10**5, 4, 5)):
                 yield step, epoch, num_epochs, frozenset(running)
 
 
@@ -64,6 +64,7 @@ def probabilities(subject: Subject) -> None:
             right = isinstance(given, np.ndarray) and given.shape == (len(TASKS),)
             require(right, f"{told} is {given!r}, not an array of {len(TASKS)}")
             require(given.dtype == np.float64, f"{told} is {given.dtype}")
+            require(np.isfinite(given).all(), f"{told} has an entry that is no number: {given}")
             require((given >= 0).all(), f"{told} has a negative entry: {given}")
             require(abs(given.sum() - 1) < 1e-9, f"{told} sums to {float(given.sum())}")
 
@@ -135,10 +136,16 @@ def foreign_states_refused(subject: Subject) -> None:
 
 
 def partial_scores(subject: Subject) -> None:
-    """observe takes the scores of some tasks alone, none, or scores that are not finite."""
+    """observe takes the scores of some tasks alone, none, the best and the worst that there are, or
+    scores that are not finite.
+    """
     sampler = build(subject)
     undefined = float("nan")
-    for scores in ({"middle": 0.5}, {}, {"large": -0.1}, {"small": undefined, "large": undefined}):
+    every: Sequence[Mapping[str, float]] = (
+        *({"middle": 0.5}, {}, {"large": -0.1}, {"small": undefined, "large": undefined}),
+        *(dict.fromkeys(TASKS, 1.0), dict.fromkeys(TASKS, 0.0)),
+    )
+    for scores in every:
         sampler.observe(5, scores)
         for call in calls():
             total = sampler.probabilities(*call).sum()

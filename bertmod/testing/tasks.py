@@ -82,6 +82,18 @@ def features_of(task: Any, examples: Sequence[Example], info: TaskInfo) -> Featu
     return made if isinstance(made, FeatureTable) else FeatureTable.from_features(made)
 
 
+def copied(subject: Subject, folder: Path) -> Path:
+    """A copy of the files that the task reads, and of nothing else in its data folder."""
+    task, data = build(subject), data_of(subject)
+    for split in task.splits:
+        for path in task.files(data, split):
+            target = folder / path.relative_to(data)
+            if path.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+    return folder
+
+
 def splits_and_metrics(subject: Subject) -> None:
     """The task has the splits that its spec declares, each train, dev or test; the spec names
     metrics of splits that exist, and the main one of every dev split.
@@ -259,7 +271,7 @@ def damaged_data(subject: Subject) -> None:
     """
     for damage in (_emptied, _cut, _binary):
         with tempfile.TemporaryDirectory() as name:
-            folder = _copied(subject, Path(name))
+            folder = copied(subject, Path(name))
             for split in build(subject).splits:
                 for strict in (False, True):
                     _read_damaged(subject, folder, split, damage, strict=strict)
@@ -349,18 +361,6 @@ def _predicted(
     subject: Subject, task: Any, examples: Sequence[Example], info: TaskInfo
 ) -> list[Any]:
     return list(task.predict(examples, _outputs(subject, task, examples, info), info))
-
-
-def _copied(subject: Subject, folder: Path) -> Path:
-    """A copy of the files that the task reads, and of nothing else in its data folder."""
-    task, data = build(subject), data_of(subject)
-    for split in task.splits:
-        for path in task.files(data, split):
-            target = folder / path.relative_to(data)
-            if path.is_file() and not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-    return folder
 
 
 def _read_damaged(subject: Subject, folder: Path, split: str, damage: Any, *, strict: bool) -> None:

@@ -58,7 +58,11 @@ def test_what_is_refused(here, files, trained) -> None:
             "mnli has the labels contradiction, entailment, neutral\n"
             "  say which head the merged adapter gets: --head cola or --head mnli\n",
         ),
-        (("out", cola, trained), f"{trained}/task.json: no such file\n"),
+        (
+            ("out", cola, trained),
+            f"{trained}: no adapter file (it has no task.json)\n"
+            "  accepted: the folder of one task, such as RUN/best/tasks/cola\n",
+        ),
         ((trained, cola, mnli), f"{trained}: exists already; name another folder\n"),
     ):
         result = here("merge", *words)

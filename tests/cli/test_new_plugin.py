@@ -87,6 +87,10 @@ MESSAGES = {
         'error: "head": its class would be called Head, and that is another\'s name\n'
         '    choose another name, such as "my_head"\n'
     ),
+    ("adapter", "none"): (
+        'error: "none": its class would be called None, and that is another\'s name\n'
+        '    choose another name, such as "my_none"\n'
+    ),
     ("adapter", "pals"): (
         'error: an adapter called "pals" is installed already: bertmod/pals VERSION\n'
         "    choose another name; bertmod list adapter shows those that are taken\n"
@@ -128,11 +132,11 @@ def test_nothing_is_overwritten(here, tmp_path, make):
 
 def test_a_folder_that_cannot_be_made(here, tmp_path):
     (tmp_path / "taken").touch()
-    for target, why in (("none/new", "No such file or directory"), ("taken/x", "Not a directory")):
+    for target in ("none/such/new", "taken/x"):
         assert here("new-plugin", "adapter", "my_gate", "--output", target) == (
             2,
             "",
-            f"error: {target}: cannot be made: {why}\n",
+            f"error: {target}: there is no folder {Path(target).parent}\n    make it first\n",
         )
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 

@@ -98,6 +98,29 @@ def test_chosen_tasks_on_other_data(here, trained, sample, tmp_path) -> None:
     assert rows[1][1] in LABELS["mnli"]
 
 
+def test_tasks_without_test_files(refused, sample, tmp_path) -> None:
+    """A task that is named must answer; of all tasks, one at least."""
+    missing = f"there is no {sample}/diagnostic/diagnostic.tsv"
+    for beside in ((), ("--task", "rte"), ("--task", "all")):
+        words = (*beside, "--task", "ax", "--output", "out")
+        refused(f'error: task "ax" was not answered: {missing}\n', *words)
+    data = tmp_path / "data"
+    for folder, split, _ in GLUE_FILES.values():
+        (data / folder).mkdir(parents=True)
+        shutil.copy(sample / folder / f"{split.replace('test', 'dev')}.tsv", data / folder)
+    reasons = "".join(
+        f"  {task}: there is no data/{folder}/{split}.tsv\n"
+        for task, (folder, split, _) in GLUE_FILES.items()
+    )
+    for words in ((), ("--task", "all")):
+        refused(
+            f"error: no task has a test split to answer\n{reasons}"
+            "  ax: there is no data/diagnostic/diagnostic.tsv\n",
+            *words,
+            *("--data", "data", "--output", "out"),
+        )
+
+
 def test_a_borrower_answers_as_its_lender(here, trained, sample) -> None:
     file = sample / "MNLI/test_matched.tsv"
     lent = here("predict", trained, "--task", "mnli", "--input", file)

@@ -100,6 +100,13 @@ class WritesToY(Gate):
         return super().forward(site, layer, x_TI, y_TO, context)
 
 
+class WritesInTraining(Gate):
+    def forward(self, site, layer, x_TI, y_TO, context):
+        if context.training:
+            x_TI.data.mul_(2)
+        return super().forward(site, layer, x_TI, y_TO, context)
+
+
 class ReadsMemoryOfY(Gate):
     def forward(self, site, layer, x_TI, y_TO, context):
         flat = torch.as_strided(y_TO, y_TO.shape, (y_TO.shape[1], 1))
@@ -171,6 +178,12 @@ class CopyShares(Gate):
 class AllLayers(Gate):
     def __init__(self, context: AdapterContext) -> None:
         super().__init__(replace(context, layers=(0, 1)))
+
+
+class ZeroGradient(Gate):
+    def gated(self, y, layer, context):
+        scale = self.scale[str(layer)]
+        return y * scale.detach() + 0.0 * scale
 
 
 class Detached(Gate):
@@ -256,6 +269,7 @@ BROKEN = [
     ("calls_are_pure", Counting, "calls change its calls"),
     ("calls_are_pure", Remembering, "the same call gives something else"),
     ("inputs_not_written", WritesToY, "it writes to y"),
+    ("inputs_not_written", WritesInTraining, "it writes to x in training"),
     ("inputs_not_written", ReadsMemoryOfY, "a non-contiguous y gives another output"),
     ("dropout_from_context", OwnDropout, "use context.dropout, not nn.Dropout"),
     ("dropout_from_context", OwnGenerator, "dropout does not follow torch's seed"),
@@ -267,6 +281,7 @@ BROKEN = [
     ("copies", CopyShares, "a copy shares parameters with it"),
     ("layer_subsets", AllLayers, 'site "layer_output" has layers (0, 1)'),
     ("gradients_where_declared", Detached, "no gradient reaches adapters.first.own.scale.0"),
+    ("gradients_where_declared", ZeroGradient, "no gradient reaches adapters.first.own.scale.0"),
     ("gradients_where_declared", IgnoresY, "belongs in replaces"),
     ("gradients_where_declared", ExtraParameter, "no gradient reaches adapters.first.own.forg"),
     ("idle_tasks", TouchesOthers, "gives a gradient to scale.0, scale.1"),
@@ -313,6 +328,19 @@ def test_names_with_a_wrong_shape_are_found(verdict) -> None:
 def test_a_site_that_is_not_there_is_found(verdict) -> None:
     told = verdict(spec_of(sites=lambda *_: {"nowhere": (0,)}), "sites")
     assert 'site "nowhere" is not one of embedding_output, query, key' in told
+
+
+def test_a_site_that_is_not_there_is_told_before_the_builder_looks_for_it(verdict) -> None:
+    spec = spec_of(sites=lambda *_: {"nowhere": (0,)}, build=lambda _, about: {}["nowhere"])
+    assert 'site "nowhere" is not one of embedding_output' in verdict(spec, "sites")
+
+
+def test_without_its_sites_the_other_checks_say_what_to_mend(verdicts) -> None:
+    spec = spec_of(sites=lambda *_: {"nowhere": (0,)}, build=lambda _, about: {}["nowhere"])
+    found = verdicts(spec)
+    told = "it acts at nowhere, which the encoder does not have: mend the check sites first"
+    assert len(found) > 20
+    assert [name for name, text in found.items() if told not in text] == ["sites"]
 
 
 def test_every_check_has_a_broken_adapter(own_checks) -> None:

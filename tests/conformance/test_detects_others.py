@@ -17,6 +17,7 @@ from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 from bertmod.builtin.trackers.jsonl import JsonlTracker
 from bertmod.library import installed
 from bertmod.specs import Spec
+from bertmod.testing import task_answers, tasks
 
 
 def builtin(kind: str, name: str) -> Any:
@@ -333,6 +334,56 @@ class Batched(SentenceTask):
         return replace(made, tokens={**made.tokens, "input_ids": ids})
 
 
+class LosesTheLast(SentenceTask):
+    def write(self, split, examples, predictions, folder):
+        paths = super().write(split, examples, predictions, folder)
+        lines = paths[0].read_text(encoding="utf-8").splitlines()
+        paths[0].write_text("\n".join(lines[:-1]), encoding="utf-8")
+        return paths
+
+
+class LeastProbable(SentenceTask):
+    def predict(self, examples, outputs, info):
+        turned = [
+            [(feature, {"probabilities": 1 - a["probabilities"]}) for feature, a in each]
+            for each in outputs
+        ]
+        return super().predict(examples, turned, info)
+
+
+class TargetsReversed(SentenceTask):
+    def features(self, examples, info, draws=()):
+        turned = replace(info, labels=info.labels[::-1])
+        return super().features(examples, turned, draws)
+
+
+class BothReversed(TargetsReversed):
+    """The head's labels mean something else, but only within the task."""
+
+    def predict(self, examples, outputs, info):
+        turned = replace(info, labels=info.labels[::-1])
+        return super().predict(examples, outputs, turned)
+
+
+class AlwaysHalf(SentenceTask):
+    def score(self, split, examples, predictions):
+        return dict.fromkeys(super().score(split, examples, predictions), 0.5)
+
+
+class TellsTheLabel(SentenceTask):
+    def features(self, examples, info, draws=()):
+        told = [
+            {**each, "texts": (f"{each['label']} {each['texts'][0]}",)} if "label" in each else each
+            for each in map(dict, examples)
+        ]
+        return super().features(told, info, draws)
+
+
+class OneMark(SentenceTask):
+    def setup(self, data):
+        return replace(super().setup(data), fingerprint="same")
+
+
 TASKS = [
     (MoreSplits, "splits_and_metrics", "task.splits is"),
     (NewMarks, "setup_fixes_labels", "setup gives another TaskInfo for the same data"),
@@ -344,6 +395,13 @@ TASKS = [
     (Shuffled, "answers_every_example", "the prediction for '0' has id '39'"),
     (OneMetric, "scores_what_it_declares", 'score of split "dev" lacks matthews'),
     (HalfWritten, "writes_every_row", "write leaves rows out: 1 lines for"),
+    (LosesTheLast, "writes_each_answer", "the answer to '399' is in none of its files"),
+    (LeastProbable, "right_answers", "predict says '0' where the head is sure of '1'"),
+    (TargetsReversed, "right_answers", 'matthews of split "dev" is -1 for the answers that'),
+    (BothReversed, "right_answers", "where the head is sure of"),
+    (AlwaysHalf, "right_answers", 'matthews of split "dev" is 0.5 whatever the answers are'),
+    (TellsTheLabel, "labels_stay_hidden", 'without "label" an example has other rows'),
+    (OneMark, "fingerprint_follows_data", "and TaskInfo the same fingerprint"),
     (Bare, "damaged_data", 'file of split "train" it raises KeyError'),
     (Guesses, "example_from_fields", "an example without label gets targets"),
 ]
@@ -355,6 +413,23 @@ def test_tasks(verdict, task: Any, check: str, told: str) -> None:
     facts = spec.build.args[0]
     broken = replace(spec, build=lambda config, context: task(facts, context))
     assert told in verdict(broken, check)
+
+
+def test_scores_in_reverse_are_found(verdict) -> None:
+    class Distances(SentenceTask):
+        def predict(self, examples, outputs, info):
+            made = super().predict(examples, outputs, info)
+            return [{**each, "value": 5 - each["value"]} for each in made]
+
+    spec = builtin("task", "stsb")
+    facts = spec.build.args[0]
+    broken = replace(spec, build=lambda config, context: Distances(facts, context))
+    assert 'pearson of split "dev" is -1 for the answers' in verdict(broken, "right_answers")
+
+
+def test_every_check_has_a_broken_task(own_checks) -> None:
+    every = own_checks((*tasks.CHECKS, *task_answers.CHECKS))
+    assert {check for _, check, _ in TASKS} == every
 
 
 def test_a_task_without_data_asks_for_it(verdict, material, tmp_path: Path) -> None:

@@ -91,9 +91,24 @@ class HearsNan(Driven):
         self.last |= scores
 
 
+class DropsTheLearnt(Driven):
+    def probabilities(self, step, epoch, num_epochs, running):
+        left = {task: max(0.0, 1.0 - score) for task, score in self.last.items()}
+        weights = np.array([left[task] * (task in running) for task in self.tasks])
+        with np.errstate(invalid="ignore"):
+            return weights / weights.sum()
+
+
+class LongRuns(Driven):
+    def probabilities(self, step, epoch, num_epochs, running):
+        given = super().probabilities(step, epoch, num_epochs, running)
+        return given if step < 10_000 else given * np.nan
+
+
 BROKEN: list[tuple[str, type[Driven], str]] = [
     ("probabilities", Unnormalised, "probabilities(0, 0, 1, running=['large', 'middle', 'small'])"),
     ("probabilities", Float32, "is float32"),
+    ("probabilities", LongRuns, "has an entry that is no number"),
     ("stopped_tasks", StoppedToo, "gives ['large'] a chance"),
     ("function_of_step_and_state", Turns, "is not the same when asked again"),
     ("results_apart", Kept, "writing into the returned array changes later probabilities"),
@@ -102,6 +117,7 @@ BROKEN: list[tuple[str, type[Driven], str]] = [
     ("foreign_states_refused", Trusting, "a state is accepted although {'no_such_key'} is"),
     ("partial_scores", WantsAll, "KeyError: 'small'"),
     ("partial_scores", HearsNan, "sums to nan"),
+    ("partial_scores", DropsTheLearnt, "after observe(5, {'small': 1.0, 'middle': 1.0,"),
 ]
 
 

@@ -274,6 +274,22 @@ def test_what_only_the_built_model_tells(make) -> None:
     )
 
 
+def test_an_adapter_whose_work_a_later_one_throws_away(make) -> None:
+    """A LayerNorm of a task's own ignores what adapters before it made of the encoder's."""
+    scale = {"name": "lhuc", "site": "output_norm", "tasks": ["rte"]}
+    own = {"name": "bottleneck", "bottleneck_size": 4, "layer_norms": ["output_norm"]}
+    make(adapters=[own, scale])
+    make(adapters=[scale, {**own, "tasks": ["stsb"]}])
+    with pytest.raises(RecipeError) as error:
+        make(adapters=[scale, own])
+    assert str(error.value).partition("\n")[2] == (
+        "  adapters[0]\n"
+        '      what "lhuc" does at output_norm is lost: "bottleneck", which comes after it, '
+        "ignores what is there\n"
+        "      list it after that one, or leave one of the two out"
+    )
+
+
 def test_a_run_with_frozen_and_named_parts_answers(tmp_path, make) -> None:
     """Each state of ``best`` has one task; what the recipe says of the other must not matter."""
     rates = {"adapters.stsb.*": 1e-3, "heads.rte.*": 2e-3, "*": 3e-3}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from importlib.metadata import entry_points
 
+import pytest
+
 import bertmod
 
 BROKEN = "import numexpr_that_is_not_there\n"
@@ -97,7 +99,15 @@ def test_a_plugin_for_another_contract(site, good):
     site.install("future", good("a").replace("CONTRACT = 1", "CONTRACT = 2"))
     assert site.bertmod("list", "samplers").stderr == (
         "warning: plugin bertmod-future 0.1.0 did not load: "
-        "made for contract 2, this bertmod offers contract 1\n"
+        "made for contract 2, this bertmod offers contract 1, install a newer version of bertmod\n"
+    )
+
+
+def test_a_hook_with_arguments(site, good):
+    site.install("wide", good("a").replace("samplers():", "samplers(registry):"))
+    assert site.bertmod("list", "samplers").stderr == (
+        "warning: plugin bertmod-wide 0.1.0 did not load: "
+        "hooks take no arguments, but it has bertmod_samplers(registry)\n"
     )
 
 
@@ -172,3 +182,95 @@ def test_a_check_that_raises_names_its_plugin(site, good):
         "ZeroDivisionError: division by zero\n",
     )
     assert "Traceback" in site.bertmod("check", "x.json", "--debug").stderr
+
+
+GATE = """
+from pydantic import Field
+from bertmod import AdapterSpec, ComponentConfig, hookimpl
+
+BERTMOD_CONTRACT = 1
+
+class Config(ComponentConfig):
+    told: int = Field(0, description="Parameters too many that the spec tells of.")
+    bare: bool = Field(False, description="Whether the builder gives nothing.")
+    where: str = Field("layer_output", description="Site of the module.")
+
+def build(config, context):
+    import torch
+    gate = torch.nn.Module()
+    gate.sites, gate.replaces = {config.where: context.layers}, frozenset()
+    gate.scale = torch.nn.Parameter(torch.ones(3))
+    return None if config.bare else gate
+
+def sites(config, shape, layers):
+    return {"layer_output": layers}
+
+def count(config, shape, layers):
+    return 3 + config.told
+
+@hookimpl
+def bertmod_adapters():
+    yield AdapterSpec(
+        name="gate", config=Config, build=build, sites=sites, num_parameters=count, summary="x"
+    )
+"""
+BREAKS = 'error: adapter "gate" (bertmod-gate 0.1.0) breaks the contract: '
+
+
+def with_gate(site, **options):
+    recipe = {"tasks": [{"name": "mrpc"}], "adapters": [{"name": "gate", **options}]}
+    (site.folder / "x.json").write_text(json.dumps(recipe))
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (
+            GATE.replace('{"layer_output": layers}', '["layer_output"]'),
+            "sites gives list, not a mapping of sites to layers",
+        ),
+        (
+            GATE.replace('{"layer_output": layers}', '{"layer_output": (0, 7)}'),
+            'sites names layer 7 at "layer_output", of 0, 1',
+        ),
+        (GATE.replace("3 +", "0.5 +"), "num_parameters gives 0.5, not a whole number from 0"),
+        (GATE.replace("3 +", "None #"), "num_parameters gives NoneType, not a whole number from 0"),
+    ],
+)
+def test_an_adapter_whose_spec_answers_what_no_spec_may(site, code, told):
+    site.install("gate", code)
+    with_gate(site)
+    result = site.bertmod("check", "x.json")
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"{BREAKS}{told}\n")
+
+
+def test_an_adapter_whose_count_raises_names_its_plugin(site):
+    site.install("gate", GATE.replace("3 +", "3 // 0 +"))
+    with_gate(site)
+    result = site.bertmod("check", "x.json")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        'error: adapter "gate" (bertmod-gate 0.1.0) failed while it was checked: '
+        "ZeroDivisionError: integer division or modulo by zero\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"bare": True}, "its builder gives NoneType, not a torch module"),
+        ({"told": 1}, "num_parameters says 4, its module has 3"),
+        (
+            {"where": "ffn_output"},
+            "its spec says that it acts at {'layer_output': (0, 1)}, its module at "
+            "{'ffn_output': (0, 1)}",
+        ),
+    ],
+)
+def test_an_adapter_that_is_not_what_its_spec_says_does_not_train(site, options, told):
+    site.install("gate", GATE)
+    with_gate(site, **options)
+    result = site.bertmod("run", "x.json", "--quiet")
+    assert (result.returncode, result.stdout) == (2, "")
+    more = "its author finds more with the checks of bertmod.testing"
+    assert result.stderr == f"{BREAKS}{told}\n    {more}\n"

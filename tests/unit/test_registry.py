@@ -136,7 +136,17 @@ def leaving():
         (plugin("p", contract=None, samplers=[]), "it does not say BERTMOD_CONTRACT = 1"),
         (
             plugin("p", contract=2, samplers=[]),
-            "made for contract 2, this bertmod offers contract 1",
+            "made for contract 2, this bertmod offers contract 1, "
+            "install a newer version of bertmod",
+        ),
+        (
+            plugin("p", contract=0, samplers=[]),
+            "made for contract 0, this bertmod offers contract 1, "
+            "install a newer version of the plugin",
+        ),
+        (
+            plugin("p", contract="1", samplers=[]),
+            "made for contract '1', this bertmod offers contract 1, a whole number",
         ),
         (
             plugin("p", sampler=[]),

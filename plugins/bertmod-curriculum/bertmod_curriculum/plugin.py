@@ -24,10 +24,10 @@ class CurriculumConfig(ComponentConfig):
     )
     temperature: float = Field(
         1.0,
-        gt=0,
+        ge=1e-3,
         allow_inf_nan=False,
-        description="Flattens the distances, which are raised to 1/temperature; unitless, above "
-        "0: a large value draws nearly by size, a small one little but the farthest task.",
+        description="Flattens the distances, which are raised to 1/temperature; unitless, from "
+        "0.001: a large value draws nearly by size, a small one little but the farthest task.",
     )
     floor: float = Field(
         0.05,

@@ -70,8 +70,14 @@ def test_temperature(temperature) -> None:
     assert given(made) == pytest.approx(weights / weights.sum())
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1e-320, 0.0009])
+def test_a_temperature_that_leaves_no_numbers_is_refused(temperature) -> None:
+    with pytest.raises(ValueError, match=r"greater than or equal to 0\.001"):
+        CurriculumConfig(temperature=temperature)
+
+
 def test_a_tiny_temperature_takes_the_farthest_task() -> None:
-    made = sampler(smoothing=0.0, temperature=1e-4)
+    made = sampler(smoothing=0.0, temperature=1e-3)
     made.observe(10, {"cola": 0.5, "mrpc": 0.9, "perplexity": 2.1})
     assert given(made) == pytest.approx([0.0, 0.0, 1.0])
     made.observe(20, {"perplexity": 0.5})

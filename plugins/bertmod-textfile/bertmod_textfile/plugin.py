@@ -89,7 +89,7 @@ def check(config: TextfileConfig) -> tuple[Problem, ...]:
     for place, label in enumerate(config.labels or ()):
         if label in (config.labels or ())[:place]:
             problems.append(Problem(f"labels[{place}]", f'"{label}" is listed twice'))
-        elif not label or PurePath(label).name != label:
+        elif label in ("", "..") or PurePath(label).name != label:
             problems.append(Problem(f"labels[{place}]", f'"{label}" is no name of a folder'))
     return tuple(problems)
 

@@ -198,7 +198,8 @@ class TextfileTask:
         """Write ``TASK.SPLIT.tsv``: a header, then each file's path and its label.
 
         Raises:
-            DataError: If it cannot be written, or a file's name has a tab or a line end in it.
+            DataError: If it cannot be written, or a file's name has a tab or a line end in it or is
+                not UTF-8.
         """
         del examples
         path = folder / f"{self._context.id}.{split}.tsv"
@@ -206,6 +207,8 @@ class TextfileTask:
         for row in rows:
             if any(mark in cell for cell in row for mark in "\t\r\n"):
                 raise DataError(f"{path}: {row!r} has a tab or a line end in it")
+            if not all(map(_is_utf8, row)):
+                raise DataError(f"{path}: the file name {row[0]!r} is not UTF-8: rename the file")
         text = "".join(f"{id}\t{label}\n" for id, label in rows)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -280,3 +283,12 @@ class TextfileTask:
     def _scores(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, float]:
         right = [example["label"] for example in examples]
         return {"accuracy": self._context.metrics["accuracy"](right, answers)}
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a name from the file system stands for characters, not for foreign bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -63,6 +63,14 @@ def test_a_run_and_its_predictions(bertmod, tree, tmp_path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.splitlines()) == 3
 
+    shutil.rmtree(tree / "reviews/test")
+    ended = bertmod("predict", run, "--task", "reviews", "--output", tmp_path / "out")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        'error: task "reviews" was not answered: there are no files of its test split in the data '
+        "folder of the run\n"
+    )
+
 
 def losses(run: Path) -> list[float]:
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

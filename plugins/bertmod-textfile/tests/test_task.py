@@ -100,6 +100,10 @@ def test_predictions_scores_and_baseline(make, tree, tmp_path) -> None:
     assert "has a tab or a line end in it" in refused(
         lambda: task.write("dev", examples, odd, tmp_path)
     )
+    odd = [{**predictions[0], "id": "\udcff.txt"}]  # how Python spells the file name b"\xff.txt"
+    assert refused(lambda: task.write("dev", examples, odd, tmp_path)) == (
+        f"{tmp_path}/reviews.dev.tsv: the file name '\\udcff.txt' is not UTF-8: rename the file"
+    )
 
 
 def test_an_example_from_fields(make) -> None:
@@ -253,6 +257,8 @@ def test_options_that_cannot_be() -> None:
         ("labels[1]", '"b/c" is no name of a folder'),
         ("labels[2]", '"a" is listed twice'),
     ]
+    (above,) = check(TextfileConfig(labels=("a", "..")))
+    assert (above.path, above.what) == ("labels[1]", '".." is no name of a folder')
     assert check(TextfileConfig()) == ()
     assert (num_labels(TextfileConfig()), num_labels(TextfileConfig(labels=("a", "b")))) == (
         *(None, 2),

@@ -36,6 +36,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         metrics: Mapping[str, str] | None = None,
         names: Mapping[str, str] | None = None,
         training: Mapping[str, Any] | None = None,
+        optimizer: Mapping[str, Any] | None = None,
         data: str = "sample",
         files: Sequence[str] = ("file",),
         finished: bool = True,
@@ -47,6 +48,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
             "training": {"device": "cpu", "precision": "fp32", **(training or {})},
             "tasks": [{"id": task} for task in scores],
             "adapters": [{"size": adapter}] if adapter else [],
+            "optimizer": optimizer or {},
         }
         text = json.dumps(recipe, sort_keys=True)
         states = {"best/mean": scores}

@@ -230,6 +230,18 @@ def test_one_column_holds_one_metric_of_one_task(make_run, change, message) -> N
     )
 
 
+def test_the_order_of_patterns_tells_methods_apart(make_run) -> None:
+    """The first pattern that matches counts; components have no order."""
+    rates = {"*.bias": 1.0, "encoder.*": 2.0, "heads": 3.0, "adapters": 4.0}
+    turned = dict(reversed(rates.items()))
+    folded = {"adapters": 4.0, "heads": 3.0, "*.bias": 1.0, "encoder.*": 2.0}
+    runs = [
+        make_run(name, {"cola": 0.5}, seed=seed, optimizer={"learning_rate": each})
+        for seed, (name, each) in enumerate([("a", rates), ("b", turned), ("c", folded)])
+    ]
+    assert [len(method.runs) for method in compare(runs).methods] == [2, 1]
+
+
 def test_folders(make_run, tmp_path) -> None:
     for seed in (10, 9):
         make_run(f"x/seed-{seed}", {"cola": 0.5}, seed=seed)
@@ -238,6 +250,20 @@ def test_folders(make_run, tmp_path) -> None:
     assert [path.name for path in run_folders(tmp_path / "x")] == ["seed-9", "seed-10"]
     with pytest.raises(RunFolderError, match="seed-9: named twice; a folder of seeds names the"):
         compare([tmp_path / "x", tmp_path / "x/seed-9"])
+
+
+@pytest.mark.parametrize(
+    ("values", "lacking"),
+    [({}, 'no "tasks"'), ({"tasks": [{"name": "cola"}]}, "a task without id")],
+)
+def test_a_recipe_that_no_run_wrote(make_run, values, lacking) -> None:
+    run = make_run("x", {"cola": 0.5})
+    whole = json.loads((run / "recipe.json").read_text())
+    kept = {**whole, **values} if values else {}
+    (run / "recipe.json").write_text(json.dumps(kept))
+    with pytest.raises(RunFolderError) as failure:
+        compare([run])
+    assert str(failure.value) == f"{run}/recipe.json: not a recipe that a run wrote ({lacking})"
 
 
 def test_a_damaged_tensor_file(make_run) -> None:

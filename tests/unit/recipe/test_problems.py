@@ -155,7 +155,8 @@ def test_sites_that_do_not_suit_an_adapter(report):
         '      "attention_output" is not one of its sites\n'
         "      accepted: ffn_output\n"
         "  adapters[2]\n"
-        '      adapter "lhuc" acts at layer_outptu, which encoder "bert" does not have\n'
+        '      adapter "lhuc" acts at layer_outptu, which encoder "bert" does not have, '
+        'did you mean "layer_output"?\n'
         f"      {SITES}"
     )
 

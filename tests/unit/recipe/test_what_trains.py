@@ -162,6 +162,12 @@ def test_the_form_of_freeze(report):
             "      it names nothing\n"
             '      write "none" to freeze nothing'
         )
+    assert report({**VALUES, "freeze": {"layer_norm": False, "patterns": ["encoder.*"]}}) == (
+        "recipes/x.json: 1 problem\n"
+        "  freeze.layer_norm\n"
+        "      no part is named whose LayerNorms it could spare; patterns freeze all they match\n"
+        "      name embeddings, layers or pooler beside it, or leave it out"
+    )
     assert report({**VALUES, "freeze": {"layers": [1, 1]}}) == (
         "recipes/x.json: 1 problem\n  freeze.layers\n      named twice: 1"
     )

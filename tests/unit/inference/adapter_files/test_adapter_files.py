@@ -63,6 +63,7 @@ def test_what_a_file_says(state) -> None:
     assert [slot["name"] for slot in said["adapters"]] == ["bertmod/pals"]
     assert said["head"]["name"] == "bertmod/classification"
     assert said["task"]["max_length"] == 9
+    assert said["init"] == {"layer_norm": "ones"}
     names = load_file(state.folder / "sst2/model.safetensors").keys()
     assert {name.split(".")[0] for name in names} == {"adapters", "head"}
 
@@ -91,6 +92,17 @@ def test_tasks_answer_as_before_they_were_written(state, base) -> None:
             assert one.get("probabilities", one.get("value")) == pytest.approx(
                 two.get("probabilities", two.get("value")), abs=1e-5
             )
+
+
+def test_examples_of_an_unknown_task(state, base) -> None:
+    cola = load_adapter(state.folder / "cola", base)
+    model = MultiTaskModel(base.encoder, {cola.id: cola.adapters}, {cola.id: cola.head})
+    rows = {"colla": [cola.prepared.task.example({"text": "a cat"})]}
+    with pytest.raises(ValueError, match=r'^the model has no task "colla"; it has cola$'):
+        predict_mixed(model, {"cola": cola.prepared}, rows)
+    model.borrow("colla", "cola")
+    with pytest.raises(ValueError, match=r'^examples of task "colla", but tasks are cola$'):
+        predict_mixed(model, {"cola": cola.prepared}, rows)
 
 
 def test_a_task_keeps_the_length_of_its_rows(state, base) -> None:
@@ -164,12 +176,21 @@ def test_damaged_files(base, copied, refused) -> None:
         load_adapter(copied, base)
     (copied / "task.json").unlink()
     refused(f"{copied}/task.json: no such file")
+    (copied / "model.safetensors").unlink()
+    accepted = "  accepted: the folder of one task, such as RUN/best/tasks/cola"
+    refused(f"{copied}: no adapter file (it has no task.json)\n{accepted}")
+    copied.rmdir()
+    refused(f"{copied}: no such folder\n{accepted}")
 
 
 def test_a_truncated_file(base, copied) -> None:
     path = copied / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(BertmodError, match=r"model\.safetensors: cannot be read: "):
+    cut = r"model\.safetensors: cannot be read: damaged or cut short: .*\n  copy it here again$"
+    with pytest.raises(BertmodError, match=cut):
+        load_adapter(copied, base)
+    path.unlink()
+    with pytest.raises(BertmodError, match=r"model\.safetensors: no such file$"):
         load_adapter(copied, base)
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bertmod import BertmodError
+from bertmod import BertmodError, CheckpointError
 from bertmod.inference import load_adapter, load_encoder, merge_adapters
+from bertmod.inference.merge import _fresh
+from bertmod.model.canonical import encoder_hash
+from bertmod.model.folder import write_task
+from bertmod.model.record import read_task_record
 
 
 @pytest.fixture
@@ -29,6 +34,12 @@ def merge(state, tmp_path):
 @pytest.fixture
 def tensors(state):
     return lambda task: load_file(state.folder / task / "model.safetensors")
+
+
+@pytest.fixture
+def copied(state, tmp_path):
+    """Copies a part of the state, to be spoilt."""
+    return lambda name: Path(shutil.copytree(state.folder / name, tmp_path / "copies" / name))
 
 
 @pytest.fixture
@@ -90,6 +101,26 @@ def test_arithmetic_counts_from_where_adapters_start(state, merge, tensors) -> N
         torch.testing.assert_close(found[name], wanted)
 
 
+def test_layer_norms_that_started_by_chance_are_summed(state, tmp_path) -> None:
+    """Where the recipe drew them, there is no start to count from."""
+    base = load_encoder(state.folder / "encoder", device="cpu")
+    top = {"name": "bertmod/top_attention", "id": "top_attention", "bottleneck_size": 24}
+    record = replace(
+        read_task_record(state.folder / "cola"), adapters=(top,), init={"layer_norm": "normal"}
+    )
+    folders = [tmp_path / name for name in "ab"]
+    for seed, folder in enumerate(folders):
+        write_task(folder, record, _fresh(record, base, seed=seed), version="0")
+    merge_adapters(folders, output=tmp_path / "out", method="arithmetic", base=state.folder)
+    one, two, found = (
+        load_file(folder / "model.safetensors") for folder in (*folders, tmp_path / "out")
+    )
+    for name, gain in found.items():
+        if name.endswith("norm.weight"):
+            assert gain.abs().max() < 0.5
+            torch.testing.assert_close(gain, one[name] + two[name])
+
+
 def test_arithmetic_that_needs_no_start_is_the_average(merge, state, tmp_path) -> None:
     found, _ = merge("rte", "qnli", method="arithmetic", weights=(0.75, 0.25))
     mean, _ = merge("rte", "qnli", output="more", weights=(3, 1))
@@ -108,6 +139,21 @@ def test_arithmetic_finds_its_encoder(state, tmp_path, refused) -> None:
     sums = [tmp_path / name for name in ("found", "named")]
     merge_adapters(folders, output=sums[0], method="arithmetic")
     aside = encoder.rename(tmp_path / "elsewhere")
+    beside = run / "tasks" / "encoder"
+    shutil.copytree(state.folder / "encoder", beside)
+    other = load_file(beside / "model.safetensors")
+    other["encoder.pooler.dense.bias"] += 1
+    save_file(other, beside / "model.safetensors")
+    wrong = encoder_hash(other)
+    said = json.loads((beside / "config.json").read_text())
+    (beside / "config.json").write_text(json.dumps({**said, "encoder_hash": wrong}))
+    refused(
+        f"{beside}: not the encoder that the adapter files belong to\n"
+        f"  expected: {state.hash[:12]}...\n  found: {wrong[:12]}...",
+        *folders,
+        method="arithmetic",
+    )
+    shutil.rmtree(beside)
     message = (
         "weights that do not sum to 1 move an adapter away from where it started, and that takes "
         "the encoder\n  name its run or folder with --base"
@@ -170,6 +216,7 @@ def test_what_is_asked_for_must_make_sense(state, refused, tmp_path) -> None:
     cola, sst2 = state.folder / "cola", state.folder / "sst2"
     refused("merging takes two adapter files at least, not 1", cola)
     refused("3 weights for 2 adapter files", cola, sst2, weights=(1, 1, 1))
+    refused("1 weight for 2 adapter files", cola, sst2, weights=(1,))
     refused("weights must be finite numbers", cola, sst2, weights=(1, float("nan")))
     refused(
         "weights of an average are positive or 0, and not all 0\n"
@@ -189,3 +236,48 @@ def test_what_is_asked_for_must_make_sense(state, refused, tmp_path) -> None:
     refused(there, cola, sst2, output="there")
     parent = f"{tmp_path / 'no/out'}: there is no folder {tmp_path / 'no'}"
     refused(parent, cola, sst2, output="no/out")
+
+
+def test_files_that_lack_the_same_tensor(copied, refused) -> None:
+    """What an adapter has is known with its encoder."""
+    folders = [copied(task) for task in ("rte", "qnli")]
+    for folder in folders:
+        tensors = load_file(folder / "model.safetensors")
+        lost = min(tensors)
+        save_file({n: t for n, t in tensors.items() if n != lost}, folder / "model.safetensors")
+    base = copied("encoder")
+    message = f"{folders[0]}: damaged: it lacks {lost}"
+    refused(message, *folders, method="arithmetic", base=base)
+    refused(message, *folders, base=base)
+
+
+def test_values_that_are_not_finite(copied, state, refused) -> None:
+    folder = copied("cola")
+    tensors = load_file(folder / "model.safetensors")
+    name = max(tensors)
+    tensors[name].view(-1)[-1] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+    message = (
+        f"{folder}/model.safetensors: {name} has values that are not finite\n"
+        "  they were damaged, or training went astray"
+    )
+    refused(message, state.folder / "sst2", folder)
+    with pytest.raises(CheckpointError) as caught:
+        load_adapter(folder, load_encoder(state.folder / "encoder", device="cpu"))
+    assert str(caught.value) == message
+
+
+def test_files_that_started_in_different_ways(copied, state, refused) -> None:
+    folder = copied("sst2")
+    said = json.loads((folder / "task.json").read_text())
+    del said["init"]  # as earlier files have it: the defaults
+    (folder / "task.json").write_text(json.dumps(said))
+    merge_adapters([state.folder / "cola", folder], output=folder.parent / "old")
+    said["init"] = {"layer_norm": "normal"}
+    (folder / "task.json").write_text(json.dumps(said))
+    refused(
+        f"{state.folder / 'cola'} and {folder} cannot be merged: they started in different ways\n"
+        "  init: layer_norm ones and normal",
+        state.folder / "cola",
+        folder,
+    )
