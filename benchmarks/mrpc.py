@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from benchmarks.contenders import Outcome, run_bertmod, run_peer
-from benchmarks.results import Results, score_table
+from benchmarks.results import Results, gap, score_table
 from benchmarks.rows import Rows
 from benchmarks.series import peer_lines, shared_rows, surroundings_lines
 from benchmarks.settings import FineTuning
@@ -118,14 +117,13 @@ def verdicts(results: Results) -> list[str]:
     """For each of bertmod's variants, its mean accuracy less the peer's on the same seeds."""
     lines = []
     for tool in VARIANTS:
-        both = [run for run in results.of(tool) if results.has(PEER, run.seed)]
-        if not both:
+        ours, theirs = results.paired(tool, PEER)
+        if not ours:
             continue
-        theirs = [run for run in results.of(PEER) if results.has(tool, run.seed)]
-        gap = 100 * (fmean(run.accuracy for run in both) - fmean(run.accuracy for run in theirs))
-        verdict = "holds" if gap >= -MARGIN else "does not hold"
+        ahead = gap(ours, theirs)
+        verdict = "holds" if ahead >= -MARGIN else "does not hold"
         lines.append(
-            f"- {tool}: mean accuracy {gap:+.2f} points from transformers' over {len(both)} "
+            f"- {tool}: mean accuracy {ahead:+.2f} points from transformers' over {len(ours)} "
             f"seeds; at most {MARGIN:g} behind: {verdict}"
         )
     return lines

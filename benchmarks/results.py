@@ -81,6 +81,11 @@ class Results:
         """A tool's runs, by seed."""
         return sorted((run for run in self.runs if run.tool == tool), key=lambda run: run.seed)
 
+    def paired(self, tool: str, other: str) -> tuple[list[Run], list[Run]]:
+        """The runs of two tools with seeds that both have, by seed."""
+        mine = [run for run in self.of(tool) if self.has(other, run.seed)]
+        return mine, [run for run in self.of(other) if self.has(tool, run.seed)]
+
     def save(self, path: Path, markdown: str) -> None:
         """Write the JSON file, and the Markdown beside it."""
         save_page(path, json.dumps(asdict(self), indent=2) + "\n", markdown)
@@ -130,6 +135,11 @@ def _mean_row(tool: str, runs: Sequence[Run], *, num_columns: int) -> tuple[str,
     end = ("", f"{fmean(run.seconds for run in runs):.0f}")
     start = (f"**{tool}**", runs[0].precision, f"mean of {len(runs)}")
     return (*start, accuracy, f1, *[""] * num_columns, *end)
+
+
+def gap(ours: Sequence[Run], theirs: Sequence[Run]) -> float:
+    """Points of mean accuracy by which some runs are ahead of others."""
+    return 100 * (fmean(run.accuracy for run in ours) - fmean(run.accuracy for run in theirs))
 
 
 def spread(values: Sequence[float]) -> str:

@@ -22,7 +22,7 @@ from bertmod.contracts.tracker import TrackerContext
 from bertmod.data.durable import write_file
 from bertmod.engine.evaluate import TaskSplit
 from bertmod.engine.precision import resolve_device, resolve_precision
-from bertmod.engine.run_folder import RunFolder, unwritable
+from bertmod.engine.run_folder import LOCK_FILE, RECIPE_FILE, RunFolder, unwritable
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.summary import TaskResult, render_results
 from bertmod.engine.tasks import Evaluation, TrainingTask
@@ -33,7 +33,6 @@ from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.registry import Registry
 
 LOG = logging.getLogger("bertmod")
-RECIPE_FILE, LOCK_FILE = "recipe.json", "lock.json"
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from bertmod.errors import RunFolderError
 
 LOG = logging.getLogger("bertmod")
 
+RECIPE_FILE, LOCK_FILE = "recipe.json", "lock.json"
+"""What a run is made of: its resolved recipe; versions, data files and the like."""
 
-_SET_UP = {"run.lock", "run.pid", "log.txt", "lock.json", "checkpoints", "best"}
+_SET_UP = {"run.lock", "run.pid", "log.txt", LOCK_FILE, "checkpoints", "best"}
 
 
 class _LogFile(logging.FileHandler):
@@ -136,8 +138,8 @@ class RunFolder:
                 f"{self.path}: already holds a run\n"
                 "  go on with it: --resume\n  start another: --output NEW_FOLDER"
             )
-        if self._resume and not (self.path / "recipe.json").is_file():
-            raise RunFolderError(f"{self.path}: no run to resume here (it has no recipe.json)")
+        if self._resume and not (self.path / RECIPE_FILE).is_file():
+            raise RunFolderError(f"{self.path}: no run to resume here (it has no {RECIPE_FILE})")
 
     def _acquire(self) -> None:
         try:

@@ -92,11 +92,25 @@ def load_encoder(
     cast(Module, encoder).to(resolve_device(device)).eval()
     built = draft.tokenizer.spec.build(draft.tokenizer.config)
     resident = ResidentEncoder(encoder, names, slots=slots, tokenizer=built, registry=registry)
-    if resident.hash != record["encoder_hash"]:
+    require_hash(folder, found=resident.hash, stored=record["encoder_hash"])
+    return resident
+
+
+def require_hash(folder: Path, *, found: str, stored: str) -> None:
+    """Refuse an encoder whose values are not those that its folder was written for.
+
+    Args:
+        folder: Folder of the encoder.
+        found: Hash of its values.
+        stored: Hash that they must have.
+
+    Raises:
+        CheckpointError: If the hashes differ.
+    """
+    if found != stored:
         raise CheckpointError(
             f"{folder}: damaged: its weights are not those that {ENCODER_FILE} was written for"
         )
-    return resident
 
 
 def encoder_folder(path: Path) -> Path:

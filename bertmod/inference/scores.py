@@ -12,12 +12,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from bertmod.data.durable import existing_folder
+from bertmod.engine.run_folder import LOCK_FILE, RECIPE_FILE
 from bertmod.errors import CheckpointError, RunFolderError
 from bertmod.inference.states import SavedState, Source, require_run_recipe, saved_states
 from bertmod.model.record import TASK_FILE, TENSOR_FILE, read_json, read_task_record
 from bertmod.recipe.identity import recipe_text
-
-RECIPE_FILE, LOCK_FILE = "recipe.json", "lock.json"
 
 SEED_FOLDER = "seed-"
 """How the folders of a series of seeds begin; the seed follows."""

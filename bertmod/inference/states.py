@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bertmod.data.durable import OLD, existing_folder
+from bertmod.engine.run_folder import RECIPE_FILE
 from bertmod.errors import DataError, RunFolderError
 from bertmod.model.record import TASK_FILE, TaskRecord, read_encoder_record, read_task_record
 
@@ -43,7 +44,7 @@ def saved_states(run: Path, source: Source) -> list[SavedState]:
         RunFolderError: If the folder is not a run's, or the run has no such state yet.
         CheckpointError: If a file is damaged, or a task belongs to another encoder.
     """
-    if not (run / "recipe.json").is_file():
+    if not (run / RECIPE_FILE).is_file():
         raise RunFolderError(f"{run}: not a run folder (it has no recipe.json)")
     if source == "best":
         return _by_encoder(run / "best")

@@ -19,9 +19,11 @@ from bertmod.assemble.run import settle
 from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.task import Example, Prediction
 from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode, outputs_by_example
+from bertmod.engine.run_folder import RECIPE_FILE
 from bertmod.errors import CheckpointError, DataError, RunFolderError
 from bertmod.inference.adapter_files import fill_task
 from bertmod.inference.answers import predict_mixed
+from bertmod.inference.resident import require_hash
 from bertmod.inference.states import SavedState, Source, require_run_recipe, saved_states
 from bertmod.model.canonical import module_hash
 from bertmod.model.multitask import MultiTaskModel
@@ -307,7 +309,7 @@ def load_run(
     """
     folder = Path(run)
     states = saved_states(folder, source)
-    values = _run_recipe(folder / "recipe.json")
+    values = _run_recipe(folder / RECIPE_FILE)
     if source != "best":
         _check_complete(folder, values, states[0])
     return TrainedRun(
@@ -335,10 +337,7 @@ def _check_complete(run: Path, values: Mapping[str, Any], state: SavedState) -> 
 def _check_encoder(recipe: ResolvedRecipe, model: MultiTaskModel, state: SavedState) -> None:
     """Refuse an encoder that is not the one its tasks were trained with."""
     found = module_hash(model.encoder, encoder_names(recipe), prefix="encoder.")
-    if found != state.encoder_hash:
-        raise CheckpointError(
-            f"{state.encoder}: damaged: its weights are not those that config.json was written for"
-        )
+    require_hash(state.encoder, found=found, stored=state.encoder_hash)
 
 
 def _id(slot: Mapping[str, Any]) -> str:

@@ -185,3 +185,14 @@ def fingerprint() -> Callable[[Path], dict[str, str]]:
         }
 
     return hashes
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes a file into the working folder."""
+
+    def write(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return name
+
+    return write

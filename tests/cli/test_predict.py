@@ -26,17 +26,6 @@ LABELS = {
 
 
 @pytest.fixture
-def table(tmp_path):
-    """Writes a file into the working folder."""
-
-    def write(name: str, text: str) -> str:
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        return name
-
-    return write
-
-
-@pytest.fixture
 def refused(here, trained, tmp_path):
     """Asserts that predict with these words gives a message and status 2, and writes nothing."""
 

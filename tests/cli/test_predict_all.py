@@ -14,17 +14,6 @@ PAIRS = [("The cat sat.", "A cat sat down."), ("No.", "Yes, no."), ("It rained o
 
 
 @pytest.fixture
-def table(tmp_path):
-    """Writes a file into the working folder."""
-
-    def write(name: str, text: str) -> str:
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        return name
-
-    return write
-
-
-@pytest.fixture
 def pairs(table) -> str:
     rows = (json.dumps({"text": one, "text_pair": two}) + "\n" for one, two in PAIRS)
     return table("pairs.jsonl", "".join(rows))
