@@ -222,7 +222,13 @@ def _places(sites: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
 def _build_head(recipe: ResolvedRecipe, task: ResolvedTask, info: TaskInfo) -> Head:
     seed_torch(recipe.seed, "build", "head", task.id)
     slot = _head_slot(task)
-    context = HeadContext(task=task.id, shape=recipe.shape, info=info, init=_init(recipe))
+    context = HeadContext(
+        task=task.id,
+        shape=recipe.shape,
+        info=info,
+        init=_init(recipe),
+        max_length=task.max_length,
+    )
     return cast(Head, slot.spec.build(slot.config, context))
 
 

@@ -92,7 +92,8 @@ def predict(
 
 
 def _read(path: Path, output: Path | None) -> Sequence[Mapping[str, Any]]:
-    from bertmod.data.tables import check_predictions_path, read_table
+    from bertmod.data.table_files import read_table
+    from bertmod.data.tables import check_predictions_path
 
     if output is not None:
         check_predictions_path(output)

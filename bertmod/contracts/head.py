@@ -24,12 +24,15 @@ class TaskInfo:
         value_range: Lowest and highest reported value of a regression, in the task's own unit.
         calibration: Named numbers found on a dev split, such as a decision threshold.
         fingerprint: Hash of what the task's training data and options were.
+        label_counts: How often each of ``labels`` stands in the training data; None if the task
+            does not count them.
     """
 
     labels: tuple[str, ...] | None = None
     value_range: tuple[float, float] | None = None
     calibration: Mapping[str, float] = field(default_factory=dict)
     fingerprint: str = ""
+    label_counts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class HeadContext:
         shape: The encoder's shape.
         info: Label names or value range of the task.
         init: Puts the recipe's initial values into a module's parameters.
+        max_length: Longest row of the task, tokens; None if nobody stated one.
     """
 
     task: str
     shape: EncoderShape
     info: TaskInfo
     init: Callable[[Module], None]
+    max_length: int | None = None
 
 
 @dataclass(frozen=True)

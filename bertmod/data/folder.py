@@ -21,7 +21,7 @@ def require_files(data: Path, files: Sequence[Path], *, owner: str) -> None:
 
     Args:
         data: The data folder.
-        files: Files inside it.
+        files: Files inside it, or others by absolute paths.
         owner: Who reads them, for the message: ``task "cola"``.
 
     Raises:
@@ -31,9 +31,10 @@ def require_files(data: Path, files: Sequence[Path], *, owner: str) -> None:
     missing = [path for path in files if not path.is_file()]
     if not missing:
         return
-    if not data.is_dir():
+    inside = [path for path in missing if path.is_relative_to(data)]
+    if inside and not data.is_dir():
         what = "not a folder" if data.exists() else "no such data folder"
-        names = ", ".join(path.relative_to(data).as_posix() for path in missing)
+        names = ", ".join(path.relative_to(data).as_posix() for path in inside)
         raise DataError(f"{data}: {what}\n  {owner} needs in it: {names}")
     lines = [f"{path}: no such file, {owner} needs it" for path in missing]
     lines += dict.fromkeys(line for path in missing for line in _instead(data, path))
@@ -42,8 +43,9 @@ def require_files(data: Path, files: Sequence[Path], *, owner: str) -> None:
 
 def _instead(data: Path, missing: Path) -> list[str]:
     """What the last existing folder on the way to a missing file holds."""
-    folder = data
-    for part in missing.relative_to(data).parts:
+    start = data if missing.is_relative_to(data) else Path(missing.anchor)
+    folder = start
+    for part in missing.relative_to(start).parts:
         if (folder / part).is_dir():
             folder = folder / part
             continue

@@ -56,7 +56,9 @@ class TaskRecord:
     def to_json(self, version: str) -> dict[str, Any]:
         """JSON values of ``task.json``, written by this version of bertmod."""
         fields = asdict(self)
-        fields["info"]["labels"] = None if self.info.labels is None else list(self.info.labels)
+        for name in ("labels", "label_counts"):
+            found = getattr(self.info, name)
+            fields["info"][name] = None if found is None else list(found)
         return {"format_version": FORMAT_VERSION, "bertmod_version": version, **fields}
 
 
@@ -81,6 +83,7 @@ def read_task_record(folder: Path) -> TaskRecord:
                 value_range=None if info["value_range"] is None else _pair(info["value_range"]),
                 calibration=dict(info["calibration"]),
                 fingerprint=info["fingerprint"],
+                label_counts=_counts(info.get("label_counts")),
             ),
             encoder_hash=values["encoder_hash"],
             metric=values["metric"],
@@ -151,3 +154,7 @@ def check_version(values: Mapping[str, Any], path: Path) -> None:
 def _pair(values: Any) -> tuple[float, float]:
     low, high = values
     return low, high
+
+
+def _counts(values: list[int] | None) -> tuple[int, ...] | None:
+    return None if values is None else tuple(values)

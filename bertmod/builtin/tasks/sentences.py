@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +12,9 @@ from bertmod import DataError, Example, Feature, Prediction, Role, TaskContext, 
 from bertmod.builtin.tasks.examples import Label, SentenceExamples
 from bertmod.builtin.tasks.facts import SentenceFacts, SplitFile
 from bertmod.builtin.tasks.labels import ClassLabels, LabelKind, ValueLabels
-from bertmod.data.cache import file_hash
+from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint, require_complete
 from bertmod.data.columns import Cells, drop_rows, read_columns, report_malformed
 from bertmod.data.features import FeatureTable
-from bertmod.data.folder import find_file, require_files
 from bertmod.data.tables import replace_text, submission_lines
 
 if TYPE_CHECKING:
@@ -50,11 +47,16 @@ class SentenceTask:
         self._context = context
         self._data: Path | None = None
         self._labels = _labels_of(facts)
+        self._files = SplitFiles(
+            owner=self._owner,
+            roles={name: file.role for name, file in facts.splits.items()},
+            paths={name: file.paths for name, file in facts.splits.items()},
+        )
 
     @property
     def splits(self) -> Mapping[str, Role]:
         """Its splits and what each is for."""
-        return {name: file.role for name, file in self._facts.splits.items()}
+        return self._files.roles
 
     def files(self, data: Path, split: str) -> tuple[Path, ...]:
         """The file of a split, whether it exists or not.
@@ -62,7 +64,7 @@ class SentenceTask:
         Raises:
             DataError: If the task has no such split.
         """
-        return (find_file(data, self._split(split).paths),)
+        return (self._files.path(data, split),)
 
     def setup(self, data: Path) -> TaskInfo:
         """Bind the task to a data folder.
@@ -73,16 +75,13 @@ class SentenceTask:
         Raises:
             DataError: If the train file or a dev file is missing or cannot be read.
         """
-        needed = [name for name, file in self._facts.splits.items() if file.role != "test"]
-        files = {name: self.files(data, name)[0] for name in needed}
-        require_files(data, list(files.values()), owner=self._owner)
+        self._files.found(data, self._files.needed())
         self._data = data
-        hashes = [file_hash(path) for name, path in files.items() if name == "train"]
-        made_from = json.dumps([_VERSION, self._facts.name, hashes])
+        train = [self._files.path(data, "train")] if "train" in self.splits else []
         return TaskInfo(
             labels=self._facts.labels,
             value_range=self._facts.value_range,
-            fingerprint=hashlib.sha256(made_from.encode()).hexdigest(),
+            fingerprint=fingerprint(_VERSION, {"task": self._facts.name}, train),
         )
 
     def read(self, split: str) -> SentenceExamples:
@@ -94,8 +93,8 @@ class SentenceTask:
         """
         if self._data is None:
             raise ValueError("call setup(data) before reading a split")
-        file, (path,) = self._split(split), self.files(self._data, split)
-        require_files(self._data, [path], owner=self._owner)
+        (path,) = self._files.found(self._data, [split])
+        file = self._facts.splits[split]
         wanted = [*file.texts, *(column for column in (file.label, file.id) if column is not None)]
         cells = read_columns(path, wanted, num_columns=file.num_columns)
         if file.label is not None:
@@ -206,7 +205,7 @@ class SentenceTask:
             DataError: If the predictions are not those of the whole split in file order, or the
                 file cannot be written.
         """
-        self._check_complete(split, examples, predictions)
+        require_complete(self._owner, split, self._expected(examples, split), predictions)
         name = self._facts.submissions.get(split, f"{self._context.id}.{split}.tsv")
         text = "".join(f"{line}\n" for line in submission_lines(predictions))
         try:
@@ -223,12 +222,6 @@ class SentenceTask:
     @property
     def _num_texts(self) -> int:
         return len(next(iter(self._facts.splits.values())).texts)
-
-    def _split(self, split: str) -> SplitFile:
-        if split not in self._facts.splits:
-            known = ", ".join(self._facts.splits)
-            raise DataError(f'{self._owner} has no split "{split}"; it has: {known}')
-        return self._facts.splits[split]
 
     def _examples(self, file: SplitFile, cells: Cells) -> SentenceExamples:
         ids = (
@@ -277,20 +270,9 @@ class SentenceTask:
         metrics = self._context.metrics
         return {name: metrics[name](labels, answers) for name in self._facts.metrics}
 
-    def _check_complete(
-        self, split: str, examples: Sequence[Example], predictions: Sequence[Prediction]
-    ) -> None:
-        expected = list(SentenceExamples.of(examples).ids)
-        if self._data is not None:
-            expected = list(self.read(split).ids)
-        given = [prediction["id"] for prediction in predictions]
-        if given == expected:
-            return
-        what = f"{len(given)} predictions for {len(expected)} rows"
-        if len(given) == len(expected):
-            row = next(i for i, id in enumerate(expected) if given[i] != id)
-            what = f'prediction {row} is for "{given[row]}", row {row} is "{expected[row]}"'
-        raise DataError(f'{self._owner}, split "{split}": {what}\n  nothing was written')
+    def _expected(self, examples: Sequence[Example], split: str) -> Sequence[str]:
+        """Ids of the whole split; those of the examples where no data is bound."""
+        return SentenceExamples.of(examples).ids if self._data is None else self.read(split).ids
 
 
 def _labels_of(facts: SentenceFacts) -> LabelKind:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from bertmod.data.tables import read_table, write_predictions
+from bertmod.data.table_files import read_table
+from bertmod.data.tables import write_predictions
 from bertmod.errors import DataError
 
 CLASSES = [
