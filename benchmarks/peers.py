@@ -9,7 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 PEERS = {
-    "transformers": ("transformers==5.23.0", "accelerate==1.15.0"),
+    # Its examples read their data with datasets.
+    "transformers": ("transformers==5.23.0", "accelerate==1.15.0", "datasets==5.2.0"),
     "peft": ("peft==0.21.2", "transformers==5.23.0", "accelerate==1.15.0"),
     # The newest transformers that this version of adapters takes.
     "adapters": ("adapters==1.3.0", "transformers==4.57.6", "accelerate==1.15.0"),

@@ -22,8 +22,7 @@ class Run:
     Attributes:
         tool: Who trained, with which precision.
         seed: Its seed.
-        accuracy: On the dev split, in [0, 1].
-        f1: On the dev split, of the class 1, in [0, 1].
+        scores: On the dev split, in [0, 1], by the name that tables show; the first one decides.
         precision: Arithmetic of the forward.
         steps: Optimizer steps.
         seconds: Whole process.
@@ -32,8 +31,7 @@ class Run:
 
     tool: str
     seed: int
-    accuracy: float
-    f1: float
+    scores: dict[str, float]
     precision: str
     steps: int
     seconds: float
@@ -111,7 +109,8 @@ def score_table(
         columns: Title of a further column to the number among a run's details that it shows.
     """
     columns = columns or {}
-    titles = ("tool", "precision", "seed", "accuracy", "F1", *columns, "steps", "seconds")
+    names = tuple(dict.fromkeys(name for run in results.runs for name in run.scores))
+    titles = ("tool", "precision", "seed", *names, *columns, "steps", "seconds")
     rows: list[tuple[str, ...]] = [titles, ("---", "---", *["---:"] * (len(titles) - 2))]
     summary = []
     for tool in tools:
@@ -123,23 +122,23 @@ def score_table(
 
 
 def _row(run: Run, keys: tuple[str, ...]) -> tuple[str, ...]:
-    scores = (f"{100 * run.accuracy:.2f}", f"{100 * run.f1:.2f}")
+    scores = (f"{100 * score:.2f}" for score in run.scores.values())
     more = (f"{run.details[key]:,}" for key in keys)
     end = (str(run.steps), f"{run.seconds:.0f}")
     return (run.tool, run.precision, str(run.seed), *scores, *more, *end)
 
 
 def _mean_row(tool: str, runs: Sequence[Run], *, num_columns: int) -> tuple[str, ...]:
-    accuracy = spread([100 * run.accuracy for run in runs])
-    f1 = spread([100 * run.f1 for run in runs])
+    scores = (spread([100 * run.scores[name] for run in runs]) for name in runs[0].scores)
     end = ("", f"{fmean(run.seconds for run in runs):.0f}")
     start = (f"**{tool}**", runs[0].precision, f"mean of {len(runs)}")
-    return (*start, accuracy, f1, *[""] * num_columns, *end)
+    return (*start, *scores, *[""] * num_columns, *end)
 
 
-def gap(ours: Sequence[Run], theirs: Sequence[Run]) -> float:
-    """Points of mean accuracy by which some runs are ahead of others."""
-    return 100 * (fmean(run.accuracy for run in ours) - fmean(run.accuracy for run in theirs))
+def gap(ours: Sequence[Run], theirs: Sequence[Run], *, score: str) -> float:
+    """Points of a mean score by which some runs are ahead of others."""
+    means = [fmean(run.scores[score] for run in runs) for runs in (ours, theirs)]
+    return 100 * (means[0] - means[1])
 
 
 def spread(values: Sequence[float]) -> str:

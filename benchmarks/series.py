@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-
-from sklearn.metrics import accuracy_score, f1_score
 
 from benchmarks.contenders import Outcome
 from benchmarks.machine import machine, versions
 from benchmarks.results import Results, Run
-from benchmarks.rows import Rows, read_rows
+from benchmarks.rows import Rows
 
 BUSY = "Other work ran on the machine at the same time: the seconds mean nothing."
 
@@ -27,14 +24,17 @@ class Contest(Protocol):
     def notes(self) -> Sequence[str]:
         """What a reader of the results has to know."""
 
-    def read(self) -> dict[str, Rows]:
+    def read(self) -> Rows:
         """The rows; they are also written for the peers."""
 
-    def subject(self, rows: dict[str, Rows]) -> dict[str, Any]:
+    def subject(self, rows: Rows) -> dict[str, Any]:
         """What results of one file have in common."""
 
-    def train(self, tool: str, *, seed: int, num_labels: int) -> Outcome:
+    def train(self, tool: str, rows: Rows, *, seed: int) -> Outcome:
         """One run of one tool."""
+
+    def score(self, rows: Rows, predictions: Any) -> Mapping[str, float]:
+        """The scores of answers to the dev split, in [0, 1], by the name that tables show."""
 
     def page(self, results: Results) -> str:
         """The results as a Markdown page."""
@@ -71,11 +71,12 @@ def make_runs(
         for tool in tools:
             if results.has(tool, seed):
                 continue
-            outcome = contest.train(tool, seed=seed, num_labels=len(set(rows["dev"].labels)))
-            run = scored(tool, seed, rows["dev"].labels, outcome)
+            outcome = contest.train(tool, rows, seed=seed)
+            run = finished(tool, seed, contest.score(rows, outcome.predictions), outcome)
             results = results.with_run(run)
             results.save(output, contest.page(results))
-            say(f"{tool}, seed {seed}: accuracy {run.accuracy:.4f} ({run.seconds:.0f} s)")
+            scores = ", ".join(f"{name} {score:.4f}" for name, score in run.scores.items())
+            say(f"{tool}, seed {seed}: {scores} ({run.seconds:.0f} s)")
     return results
 
 
@@ -88,34 +89,19 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def scored(tool: str, seed: int, labels: list[int], outcome: Outcome) -> Run:
-    """A run with the scores of its predictions."""
-    accuracy = float(accuracy_score(labels, outcome.predictions))
-    f1 = float(f1_score(labels, outcome.predictions))
+def finished(tool: str, seed: int, scores: Mapping[str, float], outcome: Outcome) -> Run:
+    """A run with its scores."""
     details = {"load_average": os.getloadavg()[0], **outcome.details}
     precision, steps, seconds = outcome.precision, outcome.steps, outcome.seconds
-    return Run(tool, seed, accuracy, f1, precision, steps, seconds, details)
-
-
-def shared_rows(recipe: dict[str, Any], path: Path) -> dict[str, Rows]:
-    """A recipe's training and dev rows; they are also written to a file, for peers.
-
-    Raises:
-        BertmodError: If the data or the checkpoint cannot be used.
-    """
-    rows = read_rows(recipe, ("train", "dev"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = {split: found.to_json() for split, found in rows.items()}
-    path.write_text(json.dumps(values), encoding="utf-8")
-    return rows
+    return Run(tool, seed, dict(scores), precision, steps, seconds, details)
 
 
 def surroundings_lines(results: Results) -> list[str]:
     """Lines of a page on the rows, the hyper-parameters, the machine and bertmod."""
     subject, facts = results.subject, results.facts
-    rows = ", ".join(f"{count} {split}" for split, count in subject["rows"].items())
     return [
-        f"- rows: {rows}",
+        f"- rows: {listed(subject['rows'])}",
+        f"- features of bertmod: {listed(subject['features'])}",
         f"- hyper-parameters: {listed(subject['settings'])}",
         f"- machine: {listed(facts['machine'])}",
         f"- bertmod: {listed(facts['versions']['bertmod'])}",
@@ -127,10 +113,14 @@ def peer_lines(name: str, runs: Sequence[Run]) -> list[str]:
     if not runs:
         return []
     details = runs[-1].details
-    return [
+    lines = [
         f"- {name}: {listed(details['versions'])}",
-        f"- rows that {name} splits into other tokens: {details['rows_with_other_tokens']}",
+        f"- features of {name}: {listed(details['features'])}",
     ]
+    if "rows_with_other_tokens" in details:
+        others = details["rows_with_other_tokens"]
+        lines.append(f"- rows that {name} splits into other tokens: {others}")
+    return lines
 
 
 def listed(values: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,9 +38,17 @@ class FineTuning:
     dropout: float = 0.1
     max_length: int = 128
 
+    def num_steps(self, num_features: int) -> int:
+        """Optimizer steps of a run.
+
+        Args:
+            num_features: bertmod's training features.
+        """
+        return self.steps or self.num_epochs * math.ceil(num_features / self.batch_size)
+
     def recipe(
         self,
-        task: str,
+        task: Mapping[str, Any],
         *,
         data: str,
         checkpoint: str,
@@ -53,7 +62,7 @@ class FineTuning:
         """A recipe of one task.
 
         Args:
-            task: Name of the task.
+            task: Its slot.
             data: Data folder.
             checkpoint: Checkpoint to start from.
             seed: The run's seed.
@@ -69,7 +78,6 @@ class FineTuning:
         schedule: dict[str, Any] = {"name": "linear", "warmup_proportion": self.warmup_proportion}
         if decay_from is not None:
             schedule["decay_from"] = decay_from
-        head = {"name": "classification", "dropout": self.dropout}
         return {
             "schema_version": 1,
             "seed": seed,
@@ -80,7 +88,7 @@ class FineTuning:
                 "hidden_dropout_prob": self.dropout,
                 "attention_probs_dropout_prob": self.dropout,
             },
-            "tasks": [{"name": task, "head": head}],
+            "tasks": [dict(task)],
             "adapters": [dict(adapter) for adapter in adapters],
             "freeze": freeze,
             "optimizer": self._optimizer(),

@@ -87,7 +87,13 @@ def build_adapter(
 
 
 def build_head(
-    encoder: Encoder, task: str, name: str, *, labels: Sequence[str] | None = None, **options: Any
+    encoder: Encoder,
+    task: str,
+    name: str,
+    *,
+    labels: Sequence[str] | None = None,
+    max_length: int | None = None,
+    **options: Any,
 ) -> Head:
     """A task's head for an encoder.
 
@@ -96,10 +102,11 @@ def build_head(
         task: Id of its task.
         name: Such as ``classification``.
         labels: Label names in the order of the logits; None for a head without classes.
+        max_length: Longest row of the task, tokens, for a head that needs to know it.
         options: The head's options.
     """
     info = TaskInfo(labels=None if labels is None else tuple(labels))
-    context = HeadContext(task=task, shape=encoder.shape, info=info, init=initialise)
+    context = HeadContext(task, encoder.shape, info, initialise, max_length)
     return cast(Head, build("head", name, context, **options))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bertmod.assemble.run import Assembled
 from bertmod.contracts.sampler import Sampler
-from bertmod.data.collate import collate
+from bertmod.data.collate import collate, row_layout
 from bertmod.engine.groups import COMPONENTS
 from bertmod.engine.precision import autocast
 from bertmod.engine.tasks import TrainingTask
@@ -63,7 +63,9 @@ class Plan:
             what is frozen or used by no task is not trained.
         total_steps: Length of the run in optimizer steps.
         steps_per_epoch: Optimizer steps in an epoch.
-        precision: ``fp32`` or ``bf16``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        loss_scale: Loss scale of fp16: ``dynamic``, or where it starts.
+        offload: Where the optimizer's state is: ``cpu``, or None for the device.
         device: Device.
         timed_steps: Steps that were measured.
         seconds_per_step: Their median time.
@@ -80,6 +82,8 @@ class Plan:
     total_steps: int
     steps_per_epoch: int
     precision: str
+    loss_scale: float | str
+    offload: str | None
     device: str
     timed_steps: int
     seconds_per_step: float
@@ -95,9 +99,23 @@ class Plan:
 
     @property
     def memory_bytes(self) -> int:
-        """Estimated memory of a step, without the libraries themselves."""
-        parts = (self.weight_bytes, self.gradient_bytes, self.optimizer_bytes)
-        return sum(parts) + self.activation_bytes
+        """Estimated memory of a step on its device, without the libraries themselves."""
+        optimizer = self.optimizer_bytes if self.offload is None else 0
+        return self.weight_bytes + self.gradient_bytes + optimizer + self.activation_bytes
+
+    @property
+    def host_bytes(self) -> int:
+        """Estimated host memory of offloading: state, weights and gradients of what trains."""
+        if self.offload is None:
+            return 0
+        return self.optimizer_bytes + 8 * sum(trained for trained, _ in self.trained.values())
+
+    @property
+    def arithmetic(self) -> str:
+        """Precision, device and offloading in words."""
+        scale = f" (loss scale {_scale(self.loss_scale)})" if self.precision == "fp16" else ""
+        where = "" if self.offload is None else ", optimizer offloaded to host memory"
+        return f"{self.precision}{scale} on {self.device}{where}"
 
 
 def make_plan(assembled: Assembled) -> Plan:
@@ -126,6 +144,8 @@ def make_plan(assembled: Assembled) -> Plan:
         total_steps=trainer.total_steps,
         steps_per_epoch=trainer.steps_per_epoch,
         precision=recipe.training.precision,
+        loss_scale=recipe.training.loss_scale,
+        offload=recipe.training.offload,
         device=recipe.training.device,
         timed_steps=len(times),
         seconds_per_step=statistics.median(times),
@@ -170,7 +190,8 @@ def activation_bytes(assembled: Assembled, task: TrainingTask) -> int:
     micro = batch_size // training.gradient_accumulation_steps
     longest = np.argsort(-task.train.lengths, kind="stable")[:micro]
     device = next(model.parameters()).device
-    batch = collate(task.train.take(longest), layout=training.layout, device=device)
+    layout = row_layout([model.head(task.id).layout], training.layout)
+    batch = collate(task.train.take(longest), layout=layout, device=device)
     parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
@@ -251,12 +272,9 @@ def render_plan(plan: Plan) -> str:
         f"encoder {plan.encoder_parameters:,} parameters, adapters {plan.adapter_parameters:,}: "
         f"{plan.multiple:.4f} times the encoder",
         f"trained: {', '.join(_trained(part, *plan.trained[part]) for part in plan.trained)}",
-        f"{plan.total_steps:,} steps, {plan.steps_per_epoch:,} an epoch, "
-        f"{plan.precision} on {plan.device}",
+        f"{plan.total_steps:,} steps, {plan.steps_per_epoch:,} an epoch, {plan.arithmetic}",
         *table(rows, right=range(1, 6)),
-        f"memory of a step, estimated: {_mib(plan.memory_bytes)} "
-        f"(weights {_mib(plan.weight_bytes)}, gradients {_mib(plan.gradient_bytes)}, "
-        f"optimizer {_mib(plan.optimizer_bytes)}, activations {_mib(plan.activation_bytes)})",
+        *_memory(plan),
         f"time, measured over {counted(plan.timed_steps, 'step')}: "
         f"{plan.seconds_per_step:.3f} s a step, {hours:.2f} hours of training in all",
     ]
@@ -265,6 +283,26 @@ def render_plan(plan: Plan) -> str:
 
 def _trained(part: str, trained: int, total: int) -> str:
     return f"{part} {trained:,} of {total:,}" if total else f"no {part}"
+
+
+def _memory(plan: Plan) -> list[str]:
+    """The device's memory, and the host's where it takes some over."""
+    optimizer = "" if plan.offload else f"optimizer {_mib(plan.optimizer_bytes)}, "
+    lines = [
+        f"memory of a step, estimated: {_mib(plan.memory_bytes)} "
+        f"(weights {_mib(plan.weight_bytes)}, gradients {_mib(plan.gradient_bytes)}, "
+        f"{optimizer}activations {_mib(plan.activation_bytes)})"
+    ]
+    if plan.offload:
+        lines.append(
+            f"host memory of the offloaded optimizer, estimated: {_mib(plan.host_bytes)} "
+            f"(state {_mib(plan.optimizer_bytes)}, the rest copies of weights and gradients)"
+        )
+    return lines
+
+
+def _scale(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _mib(count: int) -> str:

@@ -47,6 +47,12 @@ def checkpoint_wins(option: str, stated: Any, found: Any) -> bool:
     return False
 
 
+def marks_alone(config: Config) -> int:
+    """The shortest rows of a task that cuts its texts to any length: [CLS] and [SEP]."""
+    del config
+    return 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """What every component declares.
@@ -173,9 +179,11 @@ class TaskSpec(Spec):
         build: (config, TaskContext) to a ``Task``.
         splits: Config to its splits and what each is for.
         head: Config to the head slot it uses unless the recipe states one.
-        metrics: Config to the metric names of each split that is scored, the main one first.
+        metrics: Config to the metric names of each split that is scored, the main one first. A
+            test split among them is scored by ``bertmod evaluate`` alone, where it has labels.
         targets: Config to the targets its features carry, name to kind.
         num_labels: Config to the number of labels; None if only the data tells.
+        min_length: Config to the shortest ``max_length`` that leaves room for its rows, tokens.
         check: Problems of the options among themselves.
     """
 
@@ -196,6 +204,7 @@ class TaskSpec(Spec):
     metrics: Callable[[Config], Mapping[str, tuple[str, ...]]]
     targets: Callable[[Config], Mapping[str, str]]
     num_labels: Callable[[Config], int | None]
+    min_length: Callable[[Config], int] = marks_alone
     check: Callable[[Config], Problems] = no_problems
 
 

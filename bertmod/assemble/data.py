@@ -190,7 +190,9 @@ def prepare_tasks(
     prepared: dict[str, PreparedTask] = {}
     known, problems = dict(infos or {}), list[str]()
     for slot in sorted(recipe.tasks, key=lambda slot: not slot.trains):
-        context = TaskContext(slot.id, tokenizer, slot.max_length, metrics, strict_data)
+        context = TaskContext(
+            slot.id, tokenizer, slot.max_length, metrics, strict_data, trains=slot.trains
+        )
         task = cast(Task, slot.spec.build(slot.config, context))
         if folder is not None:
             try:

@@ -109,7 +109,7 @@ def settle(recipe: ResolvedRecipe) -> ResolvedRecipe:
     """The recipe with ``auto`` device, precision and parallelism replaced by this machine's.
 
     Raises:
-        RecipeError: If this machine lacks the device.
+        RecipeError: If this machine lacks the device or the precision.
     """
     device = resolve_device(recipe.training.device)
     settled = {
@@ -132,6 +132,8 @@ def trainer_settings(recipe: ResolvedRecipe) -> TrainerSettings:
         dropout_epochs=training.dropout_epochs,
         device=training.device,
         precision=training.precision,
+        loss_scale=training.loss_scale,
+        offload=training.offload,
         layout=training.layout,
         reshuffle=recipe.data.reshuffle,
         bucket_window=recipe.data.bucket_window,

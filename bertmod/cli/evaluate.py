@@ -1,66 +1,175 @@
-"""``bertmod evaluate``: the scores of a trained run."""
+"""``bertmod evaluate``: the scores of a trained run, or of a file of predictions."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from bertmod.cli.evaluate_options import (
+    ConfidenceOption,
+    Form,
+    FormatOption,
+    NullOddsOption,
+    NullThresholdOption,
+    OutputOption,
+    PartialOption,
+    PlotsOption,
+    PredictionsOption,
+    QuestionsOption,
+    ResamplesOption,
+    RunOrNothing,
+    SeedOption,
+)
+from bertmod.cli.evaluate_run import Resampling, score_run
 from bertmod.cli.invocation import invocation
-from bertmod.cli.recipe_options import DataOption, StrictDataOption
+from bertmod.cli.recipe_options import StrictDataOption
 from bertmod.cli.terminal import show_warnings
-from bertmod.cli.trained_options import DeviceOption, RunArgument, SourceOption, TaskOption
+from bertmod.cli.trained_options import DeviceOption, SourceOption, TaskOption
 from bertmod.errors import DataError
-from bertmod.wording import table
+from bertmod.wording import listed
+
+_OF_PREDICTIONS = ("null_odds", "null_threshold", "partial")
+_OF_RUNS = ("source", "confidence", "resamples", "seed", "format_", "device", "strict_data")
 
 
 def evaluate(
-    run: RunArgument,
-    data: DataOption = None,
+    context: typer.Context,
+    run: RunOrNothing = None,
+    data: QuestionsOption = None,
     task: TaskOption = None,
     source: SourceOption = "mean",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", metavar="FILE", help="Write the scores as JSON, too."),
-    ] = None,
+    predictions: PredictionsOption = None,
+    null_odds: NullOddsOption = None,
+    null_threshold: NullThresholdOption = None,
+    partial: PartialOption = False,
+    plots: PlotsOption = None,
+    confidence: ConfidenceOption = None,
+    resamples: ResamplesOption = 1000,
+    seed: SeedOption = 42,
+    output: OutputOption = None,
+    format_: FormatOption = "usual",
     device: DeviceOption = "auto",
     strict_data: StrictDataOption = False,
 ) -> None:
-    """Score every dev split of a run's tasks, each over the whole of it."""
-    from bertmod.assemble.data import named_data_folder
-    from bertmod.inference.states import choose_tasks
+    """Score every dev split of a run's tasks, or a file of predictions, over the whole of it."""
+    show_warnings()
+    if predictions is None:
+        _refuse(context, _OF_PREDICTIONS, "goes with --predictions FILE, which is not given")
+    else:
+        _refuse(context, _OF_RUNS, "does not go with --predictions")
+    if run is None:
+        _refuse(context, ("task",), "chooses a task of RUN, which is not given")
+    if confidence is None:
+        _refuse(context, ("resamples", "seed"), "goes with --confidence, which is not given")
+    _check_output(output, form=format_)
+    _check_plots(plots)
+    if predictions is not None:
+        questions = _questions(run, data, task or ())
+        scores = _official(questions, predictions, null_odds, null_threshold, partial, plots)
+        _show_official(scores, output)
+        return
+    if run is None:
+        raise DataError("nothing to score\n  name a RUN folder, or --predictions FILE")
     from bertmod.inference.trained import load_run
 
-    show_warnings()
-    if output is not None:
-        _check_output(output)
     trained = load_run(
         run, source=source, registry=invocation().registry, device=device, strict_data=strict_data
     )
-    folder = None if data is None else named_data_folder(data)
-    scores: dict[str, float] = {}
-    for name in choose_tasks(trained.tasks, task or ()):
-        found = trained.evaluate(name, folder)
-        if not found and name in (task or ()):
-            raise DataError(f"task {name}: it has no dev split to be scored on")
-        scores.update({f"{name}/{metric}": score for metric, score in found.items()})
-    if output is not None:
-        _write(output, scores)
-    rows = [(*name.split("/"), f"{score:.4f}") for name, score in scores.items()]
-    print("\n".join(table([("task", "split", "metric", "score"), *rows], right=(3,))))
+    resampling = None if confidence is None else Resampling(confidence, resamples, seed)
+    score_run(
+        trained,
+        task or (),
+        data=data,
+        resampling=resampling,
+        plots=plots,
+        output=output,
+        form=format_,
+    )
 
 
-def _check_output(path: Path) -> None:
-    """Refuse a file that scores cannot be written to, before they are measured."""
-    if path.is_dir():
+def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
+    """Refuse options that were stated and would be ignored."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise DataError(f"{parameter.opts[0]} {why}")
+
+
+def _check_output(path: Path | None, *, form: Form) -> None:
+    """Refuse a place that scores cannot be written to, before they are measured."""
+    from bertmod.data.tables import check_predictions_folder
+
+    if form == "google":
+        if path is None:
+            raise DataError("--format google writes files into --output FOLDER, which is not given")
+        check_predictions_folder(path, why="--format google writes into a folder")
+    elif path is not None and path.is_dir():
         raise DataError(f"{path}: is a folder, not a file")
-    if not path.absolute().parent.is_dir():
+    elif path is not None and not path.absolute().parent.is_dir():
         raise DataError(f"{path}: there is no folder {path.parent}")
 
 
-def _write(path: Path, scores: dict[str, float]) -> None:
+def _check_plots(folder: Path | None) -> None:
+    """Refuse to draw what cannot be drawn, before anything is scored."""
+    if folder is None:
+        return
+    from bertmod.data.tables import check_predictions_folder
+    from bertmod.inference.squad_plots import require_matplotlib
+
+    require_matplotlib()
+    check_predictions_folder(folder, why="--plots draws into a folder")
+
+
+def _questions(run: Path | None, data: str | None, asked: list[str] | tuple[str, ...]) -> Path:
+    """The file of questions that predictions are of, or a folder that has it."""
+    if data is not None:
+        return Path(data)
+    if run is None:
+        raise DataError(
+            "--predictions: of which questions?\n"
+            "  name their file with --data FILE, or a RUN that was trained on SQuAD"
+        )
+    from bertmod.inference.states import choose_tasks
+    from bertmod.inference.trained import load_run
+
+    trained = load_run(run, registry=invocation().registry, device="cpu")
+    kinds = trained.kinds
+    found = [id_ for id_ in choose_tasks(trained.tasks, asked) if kinds[id_] == "bertmod/squad"]
+    if not found:
+        raise DataError(
+            f"--predictions: no task of {run} is squad's\n  name the questions with --data FILE"
+        )
+    if len(found) > 1:
+        raise DataError(f"--predictions: of {listed(found)}?\n  choose one with --task")
+    (path,) = trained.files(found[0], "dev")
+    return path
+
+
+def _official(
+    questions: Path,
+    predictions: Path,
+    null_odds: Path | None,
+    threshold: float | None,
+    partial: bool,
+    plots: Path | None,
+) -> dict[str, float]:
+    from bertmod.inference.squad_scores import score_files
+
+    if null_odds is None:
+        for option, value in (("--null-threshold", threshold), ("--plots", plots)):
+            if value is not None:
+                raise DataError(f"{option} goes with --null-odds FILE, which is not given")
+    return score_files(
+        questions, predictions, null_odds, threshold=threshold, partial=partial, plots=plots
+    )
+
+
+def _show_official(scores: dict[str, float], output: Path | None) -> None:
     from bertmod.data.tables import replace_text
 
-    replace_text(path, json.dumps(scores, indent=2) + "\n")
+    text = json.dumps(scores, indent=2)
+    if output is not None:
+        replace_text(output, f"{text}\n")
+    print(text)

@@ -31,10 +31,7 @@ def answer_with_several(
     source: Path,
     output: Path | None,
 ) -> None:
-    """Write every task's answer to every row.
-
-    With ``all`` among the tasks asked for, those that cannot make anything of the rows are passed
-    over with a line that says why; a task that is named must answer.
+    """Write every task's answer to every row, as ``several_answers`` finds them.
 
     Args:
         trained: The run.
@@ -48,14 +45,57 @@ def answer_with_several(
         DataError: If a row cannot be used, no task can answer, or the file cannot be written.
     """
     from bertmod.data.tables import answer_lines, write_answers
-    from bertmod.inference.states import choose_tasks
 
-    chosen = choose_tasks(trained.tasks, asked)
-    if INDEX in chosen:
+    if INDEX in trained.tasks and (INDEX in asked or "all" in asked):
         raise DataError(
             f'the task "{INDEX}" is called as the column of the rows\' numbers is: answer it by '
             f"itself, with --task {INDEX}"
         )
+    answers = several_answers(
+        trained,
+        asked,
+        rows,
+        examples=examples,
+        nobody=f"{source}: no task can answer its rows",
+        advice=f"columns there: {listed(rows[0])}; --columns says which are texts",
+    )
+    ids = [str(row.get(INDEX, row.get("id", number))) for number, row in enumerate(rows)]
+    if output is None:
+        sys.stdout.writelines(f"{line}\n" for line in answer_lines(ids, answers))
+        return
+    write_answers(output, ids, answers)
+    made_of = f"answers of {counted(len(answers), 'task')} to {counted(len(rows), 'row')}"
+    print(f"{output}: {made_of}: {listed(answers)}", file=sys.stderr)
+
+
+def several_answers(
+    trained: TrainedRun,
+    asked: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    examples: Examples,
+    nobody: str,
+    advice: str,
+) -> dict[str, Sequence[Prediction]]:
+    """Every task's answer to every row, by task in the run's order.
+
+    With ``all`` among the tasks asked for, those that cannot make anything of the rows are passed
+    over with a line that says why; a task that is named must answer.
+
+    Args:
+        trained: The run.
+        asked: Ids of tasks, or ``all``.
+        rows: The rows.
+        examples: Makes a task's examples of rows.
+        nobody: What to say if no task can answer.
+        advice: What to do then.
+
+    Raises:
+        DataError: If a row cannot be used, or no task can answer.
+    """
+    from bertmod.inference.states import choose_tasks
+
+    chosen = choose_tasks(trained.tasks, asked)
     found: dict[str, Sequence[Prediction]] = {}
     passed: dict[str, str] = {}
     for group in trained.together(chosen):
@@ -69,15 +109,12 @@ def answer_with_several(
         if able:
             with progress(len(rows) * len(able), listed(able)) as advance:
                 found |= trained.predict_all(able, advance=advance)
-    _tell(passed, rows, source, none=not found)
-    ids = [str(row.get(INDEX, row.get("id", number))) for number, row in enumerate(rows)]
-    ordered = {task: found[task] for task in chosen if task in found}
-    if output is None:
-        sys.stdout.writelines(f"{line}\n" for line in answer_lines(ids, ordered))
-        return
-    write_answers(output, ids, ordered)
-    made_of = f"answers of {counted(len(ordered), 'task')} to {counted(len(rows), 'row')}"
-    print(f"{output}: {made_of}: {listed(ordered)}", file=sys.stderr)
+    if not found:
+        reasons = "\n".join(f"  {task}: {reason}" for task, reason in passed.items())
+        raise DataError(f"{nobody}\n{reasons}\n  {advice}")
+    for task, reason in passed.items():
+        print(f"{task}: passed over, {reason}", file=sys.stderr)
+    return {task: found[task] for task in chosen if task in found}
 
 
 def _examples(
@@ -92,14 +129,3 @@ def _examples(
             cause = error.__cause__ if isinstance(error.__cause__, DataError) else error
             return str(cause).splitlines()[0].removeprefix(f'task "{task}": ')
     return examples(bound, rows)
-
-
-def _tell(passed: Mapping[str, str], rows: Sequence[Row], source: Path, *, none: bool) -> None:
-    if none:
-        reasons = "\n".join(f"  {task}: {reason}" for task, reason in passed.items())
-        raise DataError(
-            f"{source}: no task can answer its rows\n{reasons}\n"
-            f"  columns there: {listed(rows[0])}; --columns says which are texts"
-        )
-    for task, reason in passed.items():
-        print(f"{task}: passed over, {reason}", file=sys.stderr)

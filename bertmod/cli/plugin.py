@@ -24,6 +24,7 @@ def bertmod_commands() -> Iterator[CommandSpec]:
     from bertmod.cli.run import run
     from bertmod.cli.schema import schema
     from bertmod.cli.show import show
+    from bertmod.cli.submit import submit
 
     yield CommandSpec(name="run", function=run, summary="Train what a recipe describes.")
     yield CommandSpec(
@@ -33,10 +34,15 @@ def bertmod_commands() -> Iterator[CommandSpec]:
         name="plan", function=plan, summary="Show what a run would do, and what it would cost."
     )
     yield CommandSpec(
-        name="predict", function=predict, summary="Answer a table of texts with a trained run."
+        name="predict",
+        function=predict,
+        summary="Answer a text, a file or test splits with a trained run.",
     )
     yield CommandSpec(
-        name="evaluate", function=evaluate, summary="Score a trained run on its dev splits."
+        name="submit", function=submit, summary="Write a trained run's answers as GLUE's zip."
+    )
+    yield CommandSpec(
+        name="evaluate", function=evaluate, summary="Score a trained run, or a file of predictions."
     )
     yield CommandSpec(
         name="compare", function=compare, summary="Set trained runs side by side in one table."

@@ -52,7 +52,8 @@ def train_run(
     from bertmod.engine.summary import render_results
 
     show_warnings()
-    synthetic = resolved.data.dir == "sample"
+    states_files = [getattr(task.config, "train", None) for task in resolved.training_tasks]
+    synthetic = resolved.data.dir == "sample" and not all(states_files)
     results = train(
         resolved,
         invocation().registry,

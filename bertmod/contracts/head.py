@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from bertmod.contracts.encoder import EncoderOutput, EncoderShape, Part
 
 
+HeadLayout = Literal["any", "padded"] | int
+"""How a head needs its rows: as they come, padded to one length, or padded to so many tokens."""
+
+
 @dataclass(frozen=True)
 class TaskInfo:
     """What a task fixes once and a head keeps for ever.
@@ -72,7 +76,9 @@ class Head(Protocol):
 
     Attributes:
         want: The parts of the encoder's output that it reads.
-        layout: ``padded`` if its arithmetic needs rows padded to one length.
+        layout: ``any``; ``padded`` if its arithmetic needs rows padded to one length; a number of
+            tokens if that length decides the result. In a mixed batch, which has no losses, the
+            largest number counts, and rows longer than that are padded to the longest.
         info: Label names or value range; stored with the head, replaced after calibration.
     """
 
@@ -81,7 +87,7 @@ class Head(Protocol):
     @property
     def want(self) -> frozenset[Part]: ...
     @property
-    def layout(self) -> Literal["any", "padded"]: ...
+    def layout(self) -> HeadLayout: ...
     def num_targets(self, targets: Arrays, lengths: np.ndarray) -> Mapping[str, float]:
         """How many targets each named loss will have, known before the forward.
 

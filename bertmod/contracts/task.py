@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from bertmod.contracts.batch import Arrays
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.random import Generator
 
     from bertmod.contracts.head import TaskInfo
@@ -63,6 +64,7 @@ class TaskContext:
         max_length: Longest row, tokens.
         metrics: Every installed metric by name.
         strict_data: Whether a malformed train or dev row is an error.
+        trains: Whether the task is trained; false where another task's head answers it.
     """
 
     id: str
@@ -70,6 +72,7 @@ class TaskContext:
     max_length: int
     metrics: Mapping[str, Metric]
     strict_data: bool = False
+    trains: bool = True
 
 
 class Task(Protocol):
@@ -153,4 +156,50 @@ class Task(Protocol):
         folder: Path,
     ) -> list[Path]:
         """Write predictions in the benchmark's own form; returns the files written."""
+        ...
+
+
+@runtime_checkable
+class ResampledTask(Protocol):
+    """What a ``Task`` may have beside its other methods: fast scores of many samples of a split.
+
+    Confidence intervals score a split a thousand times, each time on rows drawn with replacement.
+    Without this method ``score`` is asked with the drawn examples and predictions; with it a task
+    can prepare once what a row contributes, so that a sample costs no more than a sum over rows.
+    """
+
+    def resampler(
+        self, split: str, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> Callable[[np.ndarray], Mapping[str, float]]:
+        """A function from rows to the scores of the split that consists of just these rows.
+
+        Args:
+            split: A dev split.
+            examples: The whole of it.
+            predictions: One per example, in order.
+
+        Returns:
+            A function of row numbers, (rows,), int64, each any number of times. Of every row once
+            it gives what ``score`` gives, up to rounding.
+        """
+        ...
+
+
+@runtime_checkable
+class FileTask(Protocol):
+    """What a ``Task`` may have beside its other methods: it reads files of a form of its own."""
+
+    def examples(self, path: Path) -> Sequence[Example] | None:
+        """Examples of a file that is to be answered, in file order; labels are not needed.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The examples; None for a table that is read as others are: a row of named cells goes
+            to ``example``.
+
+        Raises:
+            DataError: If the file cannot be read or is malformed; the message names the place.
+        """
         ...

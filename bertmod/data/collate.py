@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 
 from bertmod.contracts.batch import Batch
-from bertmod.data.features import FeatureTable
+from bertmod.contracts.head import HeadLayout
+from bertmod.data.features import Column, FeatureTable
 from bertmod.nn.context import Layout, RowContext, places, stored_lengths
 
 LENGTH_MULTIPLE = 8
@@ -20,6 +21,20 @@ repeat: oneDNN compiles a kernel for every bf16 shape that is new to it, which t
 small product."""
 
 
+def row_layout(wanted: Iterable[HeadLayout], usual: Layout) -> Layout | int:
+    """The layout that suits all heads of a batch, as ``collate`` takes it.
+
+    Args:
+        wanted: Layout that each head needs.
+        usual: Layout where they do not mind.
+    """
+    needs = list(wanted)
+    lengths = [need for need in needs if isinstance(need, int)]
+    if lengths:
+        return max(lengths)
+    return "padded" if "padded" in needs else usual
+
+
 def host_targets(table: FeatureTable) -> dict[str, np.ndarray]:
     """Targets and positions of features, as ``Head.num_targets`` reads them.
 
@@ -29,7 +44,7 @@ def host_targets(table: FeatureTable) -> dict[str, np.ndarray]:
     targets = {name: np.asarray(column.values) for name, column in table.targets.items()}
     for name, column in table.positions.items():
         positions = np.maximum(np.asarray(column.values, dtype=np.int64), 0)
-        limits = _per_feature(table.lengths, positions)
+        limits = _per_value(table.lengths, column)
         targets[name] = np.where(positions < limits, positions, -1)
     return targets
 
@@ -37,7 +52,7 @@ def host_targets(table: FeatureTable) -> dict[str, np.ndarray]:
 def collate(
     table: FeatureTable,
     *,
-    layout: Layout = "packed",
+    layout: Layout | int = "packed",
     tasks: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
 ) -> Batch:
@@ -46,7 +61,8 @@ def collate(
     Args:
         table: Features, usually ``table.take(indices)``.
         layout: ``packed``: real tokens, and up to 63 of padding that keep shapes few;
-            ``padded``: rows of one length, a multiple of 8.
+            ``padded``: rows of one length, a multiple of 8; a number: rows of so many tokens,
+            unless one is longer.
         tasks: Task index of each row, ascending, for rows of several tasks; None means one task.
         device: Where the tensors go.
 
@@ -55,6 +71,8 @@ def collate(
     """
     lengths = table.row_lengths
     length = -(-int(lengths.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    if isinstance(layout, int):
+        length, layout = layout if lengths.max() <= layout else length, "padded"
     stored = stored_lengths(lengths, layout, length, token_multiple=TOKEN_MULTIPLE)
     place_of_token = places(lengths, np.cumsum(stored) - stored)
     total = int(stored.sum())
@@ -66,9 +84,9 @@ def collate(
 
     targets = host_targets(table)
     first = table.token_bounds[table.row_bounds[:-1]]
-    for name in table.positions:
+    for name, column in table.positions.items():
         counted = targets[name] >= 0
-        flat = targets[name] + _per_feature(first, targets[name])
+        flat = targets[name] + _per_value(first, column)
         targets[name] = np.where(counted, place_of_token[np.where(counted, flat, 0)], -1)
     features = np.repeat(np.arange(len(table)), np.diff(table.row_bounds))
     types = table.tokens.get("token_type_ids")
@@ -91,6 +109,8 @@ def collate(
     )
 
 
-def _per_feature(values: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """One value per feature, shaped to go with an array that has features first."""
-    return values.reshape(-1, *(1,) * (like.ndim - 1))
+def _per_value(values: np.ndarray, column: Column) -> np.ndarray:
+    """One value per feature, shaped or repeated to go with the values of a column."""
+    if column.bounds is not None:
+        return np.repeat(values, np.diff(column.bounds))
+    return values.reshape(-1, *(1,) * (column.values.ndim - 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ def read_columns(
 
     Args:
         path: The file: UTF-8, with or without byte-order mark.
-        columns: Names in the header line, or positions from 0 for a file without header.
+        columns: Names in the header line, or positions from 0.
         num_columns: Columns of a file without header; None means that the first line is a header
             and says how many there are.
 
@@ -98,11 +98,15 @@ def drop_rows(cells: Cells, malformed: Mapping[int, str]) -> Cells:
         return cells
     kept = [row for row in range(len(cells.lines)) if row not in malformed]
     found = [Malformed(int(cells.lines[row]), why) for row, why in malformed.items()]
-    return Cells(
-        columns={name: [column[row] for row in kept] for name, column in cells.columns.items()},
-        lines=cells.lines[kept],
-        first_line=cells.first_line,
-        malformed=tuple(sorted((*cells.malformed, *found))),
+    return replace(keep_rows(cells, kept), malformed=tuple(sorted((*cells.malformed, *found))))
+
+
+def keep_rows(cells: Cells, rows: Sequence[int]) -> Cells:
+    """The cells of some usable rows, in this order."""
+    return replace(
+        cells,
+        columns={name: [column[row] for row in rows] for name, column in cells.columns.items()},
+        lines=cells.lines[np.asarray(rows, dtype=np.int64)],
     )
 
 
@@ -118,17 +122,37 @@ def report_malformed(path: Path, cells: Cells, *, strict: bool, hint: str = "") 
     Raises:
         DataError: If a row is malformed and ``strict`` is set, or if all of them are.
     """
-    count, usable = len(cells.malformed), len(cells.lines)
+    shown = [f"line {line}: {why}" for line, why in cells.malformed]
+    report_left_out(path, shown, len(cells.lines), of="row", strict=strict, hint=hint)
+
+
+def report_left_out(
+    path: Path, malformed: Sequence[str], usable: int, *, of: str, strict: bool, hint: str = ""
+) -> None:
+    """Warn of what is left out of a file, or refuse the file.
+
+    Args:
+        path: The file.
+        malformed: What is malformed: where it stands, and why.
+        usable: How much else there is.
+        of: What is counted: ``row``.
+        strict: Whether one of them is an error.
+        hint: What to do about the error; empty for nothing.
+
+    Raises:
+        DataError: If something is malformed and ``strict`` is set, or if all is.
+    """
+    count = len(malformed)
     if not count:
         return
-    rows = "1 malformed row" if count == 1 else f"{count} malformed rows"
-    shown = "".join(f"\n  line {line}: {why}" for line, why in cells.malformed[:SHOWN])
+    what = f"{count} malformed {of}" + ("" if count == 1 else "s")
+    shown = "".join(f"\n  {each}" for each in malformed[:SHOWN])
     more = f"\n  and {count - SHOWN} more" if count > SHOWN else ""
     if not usable:
-        raise DataError(f"{path}: every row is malformed ({count}){shown}{more}")
+        raise DataError(f"{path}: every {of} is malformed ({count}){shown}{more}")
     if strict:
-        raise DataError(f"{path}: {rows} of {count + usable}{shown}{more}" + hint)
-    _log.warning("%s: left out %s of %d%s%s", path, rows, count + usable, shown, more)
+        raise DataError(f"{path}: {what} of {count + usable}{shown}{more}" + hint)
+    _log.warning("%s: left out %s of %d%s%s", path, what, count + usable, shown, more)
 
 
 def _of_width(
@@ -154,9 +178,9 @@ def _counted(columns: int) -> str:
 def _places(path: Path, header: list[str], columns: Sequence[str | int]) -> list[int]:
     """Where the wanted columns stand."""
     names = [name.strip() for name in header]
-    missing = [f'"{name}"' for name in columns if name not in names]
+    missing = [_quoted(name) for name in columns if not _stands_in(name, names)]
     if not missing:
-        return [names.index(str(name)) for name in columns]
+        return [name if isinstance(name, int) else names.index(name) for name in columns]
     found = ", ".join(f'"{_short(name)}"' for name in names)
     raise DataError(
         f"{path}: the first line is not the header expected: no column {', '.join(missing)}"
@@ -164,10 +188,18 @@ def _places(path: Path, header: list[str], columns: Sequence[str | int]) -> list
     )
 
 
+def _stands_in(column: str | int, names: list[str]) -> bool:
+    return column < len(names) if isinstance(column, int) else column in names
+
+
+def _quoted(column: str | int) -> str:
+    return f"number {column + 1}" if isinstance(column, int) else f'"{column}"'
+
+
 def _expected(columns: Sequence[str | int], num_columns: int | None) -> str:
     if num_columns is not None:
         return f"expected: {num_columns} columns separated by tabs, no header line"
-    names = ", ".join(f'"{name}"' for name in columns)
+    names = ", ".join(map(_quoted, columns))
     return f"expected: tab-separated rows under a header line with the columns {names}"
 
 

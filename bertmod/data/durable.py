@@ -21,7 +21,7 @@ def write_file(path: Path, content: bytes | str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C leaves nothing behind either
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise

@@ -38,6 +38,11 @@ def require_files(data: Path, files: Sequence[Path], *, owner: str) -> None:
         raise DataError(f"{data}: {what}\n  {owner} needs in it: {names}")
     lines = [f"{path}: no such file, {owner} needs it" for path in missing]
     lines += dict.fromkeys(line for path in missing for line in _instead(data, path))
+    lines += [
+        f"{data / path.name} is there: a path in a recipe is relative to the recipe's own folder"
+        for path in missing
+        if path not in inside and (data / path.name).is_file()
+    ]
     raise DataError("\n  ".join(lines))
 
 

@@ -17,9 +17,10 @@ def write_predictions(path: Path, predictions: Sequence[Row]) -> Path:
     """Write predictions as a table, replacing the file in one instant.
 
     Args:
-        path: ``.tsv``: ``index`` and ``prediction``, the label name or a value with 3 decimals.
-            ``.jsonl``: everything that the task says of each example.
-        predictions: One per example, each with ``id`` and ``label`` or ``value``.
+        path: ``.tsv``: ``index`` and ``prediction``, as ``submission_lines`` writes them.
+            ``.json``: an object, id to answer, the form of SQuAD's predictions. ``.jsonl``:
+            everything that the task says of each example.
+        predictions: One per example, each with ``id`` and an answer.
 
     Returns:
         ``path``.
@@ -32,25 +33,58 @@ def write_predictions(path: Path, predictions: Sequence[Row]) -> Path:
     return path
 
 
-def check_predictions_path(path: Path) -> None:
+def check_predictions_path(path: Path, *, several: bool = False) -> None:
     """Refuse a file that predictions cannot be written to, before they are made.
+
+    Args:
+        path: The file.
+        several: Whether several tasks' answers go into it.
 
     Raises:
         DataError: If its name ends in something unknown, its folder is missing, or it is a folder.
     """
-    _choose(path, _WRITERS, "output")
+    _choose(path, _ANSWER_WRITERS if several else _WRITERS, "output")
     if path.is_dir():
         raise DataError(f"{path}: is a folder, not a file")
     if not path.parent.is_dir():
         raise DataError(f"{path}: there is no folder {path.parent}")
 
 
+def check_predictions_folder(path: Path, *, why: str) -> None:
+    """Refuse a folder that predictions cannot be written into, before they are made.
+
+    Args:
+        path: The folder, which may be made later.
+        why: Why it must be a folder, for the message.
+
+    Raises:
+        DataError: If it is a file, or the folder that it would be made in is missing.
+    """
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: is a file; {why}")
+    if not path.is_dir() and not path.absolute().parent.is_dir():
+        raise DataError(f"{path}: there is no folder {path.parent}")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; one that is there is fine.
+
+    Raises:
+        DataError: If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be made: {error.strerror or error}") from error
+
+
 def submission_lines(predictions: Iterable[Row]) -> list[str]:
     """Lines of a table ``index<TAB>prediction``, header first.
 
     Args:
-        predictions: One per example, each with ``id`` and ``label`` (text) or ``value`` (a
-            number, written with 3 decimals).
+        predictions: One per example, each with ``id`` and ``label`` (text), ``value`` (a number,
+            written with 3 decimals), ``labels`` (joined by ``|``), ``tags`` (joined by spaces),
+            ``choice`` (a number from 0) or ``text`` (on one line).
 
     Raises:
         DataError: If an id or a label has a tab or a line end in it.
@@ -98,8 +132,17 @@ def replace_text(path: Path, text: str) -> None:
     Raises:
         DataError: If the file cannot be written.
     """
+    replace_bytes(path, text.encode("utf-8"))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Replace a file's content in one instant.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
     try:
-        write_file(path, text)
+        write_file(path, content)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
 
@@ -119,12 +162,15 @@ def _cell(value: object) -> str:
 
 
 def _shown(prediction: Row) -> str:
-    """The answer of a prediction: its label, its value, or all that it says."""
-    if "label" in prediction:
-        return str(prediction["label"])
-    if "value" in prediction:
-        return f"{prediction['value']:.3f}"
+    """The answer of a prediction, without what is said of it; all of it where no key is known."""
+    for key, show in _ANSWERS.items():
+        if key in prediction:
+            return show(prediction[key])
     return json.dumps(_without_id(prediction), ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    return text.translate(_SEPARATORS)
 
 
 def _without_id(prediction: Row) -> Row:
@@ -132,9 +178,9 @@ def _without_id(prediction: Row) -> Row:
 
 
 def _answer(prediction: Row) -> Row:
-    """A prediction whose label or value is called ``prediction``."""
+    """A prediction whose answer is called ``prediction``."""
     own = dict(_without_id(prediction))
-    for key in ("label", "value"):
+    for key in _ANSWERS:
         if key in own:
             return {"prediction": own.pop(key), **own}
     return own
@@ -154,5 +200,29 @@ def _json_lines(predictions: Sequence[Row]) -> list[str]:
     return [json.dumps(dict(prediction), ensure_ascii=False) for prediction in predictions]
 
 
-_WRITERS = {".tsv": submission_lines, ".jsonl": _json_lines}
+def _json_object(predictions: Sequence[Row]) -> list[str]:
+    answers: dict[str, Any] = {}
+    for prediction in predictions:
+        if prediction["id"] in answers:
+            raise DataError(f'two rows are called "{prediction["id"]}": write .jsonl instead')
+        answers[prediction["id"]] = _plain(prediction)
+    return [json.dumps(answers, indent=4)]
+
+
+def _plain(prediction: Row) -> Any:
+    return next((prediction[key] for key in _ANSWERS if key in prediction), _without_id(prediction))
+
+
+_SEPARATORS = str.maketrans("\t\n\r", "   ")
+_ANSWERS: Mapping[str, Callable[[Any], str]] = {
+    "label": str,
+    "value": "{:.3f}".format,
+    "labels": "|".join,
+    "tags": " ".join,
+    "choice": str,
+    "text": _one_line,
+}
+"""Where a prediction holds its answer, the first that is there, and how a table shows it."""
+
+_WRITERS = {".tsv": submission_lines, ".json": _json_object, ".jsonl": _json_lines}
 _ANSWER_WRITERS = {".tsv": answer_lines, ".jsonl": _answer_json_lines}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +12,7 @@ import torch
 
 from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.task import Example, Feature, Prediction, Task
-from bertmod.data.collate import collate
+from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
 from bertmod.engine.precision import autocast
 from bertmod.model.multitask import MultiTaskModel
@@ -27,7 +28,7 @@ class EvaluationSettings:
 
     Attributes:
         batch_size: Features per batch, positive.
-        precision: ``fp32`` or ``bf16``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
         layout: Rows ``packed`` or ``padded``.
     """
 
@@ -56,7 +57,7 @@ def decode(
         settings: Batch size, precision and layout.
         advance: Called with the number of features after each batch.
     """
-    layout: Layout = "padded" if model.head(task).layout == "padded" else settings.layout
+    layout = row_layout([model.head(task).layout], settings.layout)
 
     def answer(indices: np.ndarray, device: torch.device) -> list[Arrays]:
         batch = collate(features.take(indices), layout=layout, device=device)
@@ -77,8 +78,8 @@ def decode_mixed(
     """What the tasks' heads decode of each feature, rows of several tasks sharing a forward.
 
     A task that fills batches gets them to itself; the rest is batched by length whatever its
-    task, and ordered by task inside a batch. If any task's head has the layout ``padded``, all
-    rows get it. Targets are not looked at.
+    task, and ordered by task inside a batch. If any task's head needs padded rows, all are padded.
+    Targets are not looked at.
 
     Args:
         model: The model, on its device.
@@ -98,8 +99,7 @@ def decode_mixed(
     sizes = [len(table) for table in features.values()]
     table = FeatureTable.concatenate([_tokens_alone(each) for each in features.values()])
     number_of_feature = np.repeat(numbers, sizes)
-    padded = any(model.head(task).layout == "padded" for task in features)
-    layout: Layout = "padded" if padded else settings.layout
+    layout = row_layout([model.head(task).layout for task in features], settings.layout)
 
     def answer(indices: np.ndarray, device: torch.device) -> list[Arrays]:
         order = np.argsort(number_of_feature[indices], kind="stable")
@@ -119,6 +119,50 @@ def decode_mixed(
     }
 
 
+def mean_loss(
+    model: MultiTaskModel,
+    task: str,
+    features: FeatureTable,
+    *,
+    settings: EvaluationSettings,
+) -> dict[str, float]:
+    """The mean of each named loss over a split, without dropout; the model's mode is put back.
+
+    Args:
+        model: The model, on its device.
+        task: Task whose adapters and head are used.
+        features: Any number of features; without targets there is no loss.
+        settings: Batch size, precision and layout.
+
+    Returns:
+        Loss to its sum over its count, unweighted; a loss that nothing counts for is left out.
+    """
+    head, device = model.head(task), next(model.parameters()).device
+    layout = row_layout([head.layout], settings.layout)
+    sums: dict[str, float] = {}
+    counts: dict[str, float] = {}
+    with _without_dropout(model):
+        for indices in batches_by_length(features.lengths, settings.batch_size):
+            part = features.take(indices)
+            with torch.inference_mode(), autocast(settings.precision, device):
+                losses = model(collate(part, layout=layout, device=device), task).losses
+            for name, count in head.num_targets(host_targets(part), part.row_lengths).items():
+                counts[name] = counts.get(name, 0.0) + count
+                sums[name] = sums.get(name, 0.0) + losses[name][0].item()
+    return {name: sums[name] / count for name, count in counts.items() if count}
+
+
+@contextmanager
+def _without_dropout(model: MultiTaskModel) -> Iterator[None]:
+    """The model in evaluation mode, and afterwards in the mode that it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
 def _decoded(
     model: MultiTaskModel,
     count: int,
@@ -129,9 +173,7 @@ def _decoded(
     """What ``answer`` gives of each feature, asked for in batches, without dropout."""
     decoded: list[Arrays | None] = [None] * count
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    try:
+    with _without_dropout(model):
         for indices in batches:
             with torch.inference_mode():
                 answers = answer(indices, device)
@@ -139,8 +181,6 @@ def _decoded(
                 decoded[index] = arrays
             if advance is not None:
                 advance(len(indices))
-    finally:
-        model.train(was_training)
     return [arrays for arrays in decoded if arrays is not None]
 
 

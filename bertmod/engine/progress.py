@@ -43,6 +43,7 @@ class Progress:
             dynamic_ncols=True,
         )
         self._losses: dict[str, float] = {}
+        self._scale = ""
         self._examples, self._first, self._began = 0, 0, time.monotonic()
         self._lined = self._began
 
@@ -55,9 +56,11 @@ class Progress:
         """A step ended."""
         previous = self._losses.get(task, result.loss)
         self._losses[task] = _SMOOTHING * previous + (1 - _SMOOTHING) * result.loss
+        self._scale = "" if result.loss_scale is None else f", loss scale {result.loss_scale:g}"
         self._examples += result.features
         self._bar.set_description(self._epoch(step), refresh=False)
-        self._bar.set_postfix_str(f"{self._rate():.0f} ex/s {_losses(self._losses)}", refresh=False)
+        shown = f"{self._rate():.0f} ex/s {_losses(self._losses)}{self._scale}"
+        self._bar.set_postfix_str(shown, refresh=False)
         self._bar.update()
         now = time.monotonic()
         if self._plain and (now - self._lined >= _LINE_SECONDS or step == self._total):
@@ -65,7 +68,7 @@ class Progress:
             left = (now - self._began) / max(step - self._first, 1) * (self._total - step)
             self._stream.write(
                 f"{self._epoch(step)}, step {step}/{self._total}, {self._rate():.0f} examples/s, "
-                f"{left:.0f} s left, loss {_losses(self._losses)}\n"
+                f"{left:.0f} s left, loss {_losses(self._losses)}{self._scale}\n"
             )
             self._stream.flush()
 

@@ -28,7 +28,9 @@ class TrainerSettings:
         gradient_accumulation_steps: Micro-steps per optimizer step; divides the batch size.
         dropout_epochs: Epochs with dropout, counted from the start; None means all.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto``, ``fp32`` or ``bf16``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        loss_scale: Of fp16: ``dynamic``, or a positive number to start at, which never grows.
+        offload: ``cpu``: optimizer state and the parameters it steps are in host memory.
         layout: Rows ``packed`` one behind another, or ``padded``.
         reshuffle: Whether every pass over a task's features has its own order.
         bucket_window: Batches whose rows are sorted by length together; 1 means none.
@@ -57,6 +59,8 @@ class TrainerSettings:
     dropout_epochs: int | None = None
     device: str = "auto"
     precision: str = "auto"
+    loss_scale: float | Literal["dynamic"] = "dynamic"
+    offload: Literal["cpu"] | None = None
     layout: Layout = "packed"
     reshuffle: bool = True
     bucket_window: int = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,18 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from bertmod.contracts.batch import Batch
-from bertmod.contracts.optimizer import ParameterGroup
 from bertmod.contracts.schedule import Schedule
-from bertmod.data.collate import collate, host_targets
+from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
 from bertmod.engine.clipping import clip_global, clip_per_tensor
 from bertmod.engine.groups import IdleRule
+from bertmod.engine.loss_scale import LossScale
+from bertmod.engine.offload import Masters
 from bertmod.engine.precision import autocast
 from bertmod.engine.seeding import seed_torch
 from bertmod.engine.settings import TrainerSettings
 from bertmod.errors import TrainingError
 from bertmod.model.multitask import MultiTaskModel
-from bertmod.nn.context import Layout
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class StepResult:
         learning_rates: Learning rate of each group in this step.
         features: Features trained on.
         tokens: Real tokens trained on.
+        loss_scale: Loss scale that it was made at; None without one.
+        retries: How often it was made again at half of the loss scale.
     """
 
     loss: float
@@ -46,12 +49,51 @@ class StepResult:
     learning_rates: Mapping[str, float]
     features: int
     tokens: int
+    loss_scale: float | None = None
+    retries: int = 0
 
     def values(self) -> dict[str, Any]:
-        """All of it as JSON values, under the names that trackers know."""
+        """All of it as JSON values, under the names that trackers know; no scale that is none."""
         values = dict(vars(self))
         values["learning_rate"] = values.pop("learning_rates")
+        if self.loss_scale is None:
+            del values["loss_scale"], values["retries"]
         return values
+
+    @property
+    def retried(self) -> str:
+        """At which loss scales it was not finite, and at which it was, in words."""
+        assert self.loss_scale is not None
+        first = self.loss_scale * 2**self.retries
+        return f"not finite at loss scale {first:g}, made at {self.loss_scale:g}"
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    """What the backward passes of a whole batch gave beside the gradients themselves.
+
+    Attributes:
+        losses: Mean of each named loss.
+        weights: Weight of each of them.
+        norm: Global norm of the gradients before clipping.
+    """
+
+    losses: Mapping[str, float]
+    weights: Mapping[str, float]
+    norm: float
+
+    @property
+    def wrong(self) -> str:
+        """What is not finite; empty if all is well."""
+        bad = [f"{name} loss {v}" for name, v in self.losses.items() if not math.isfinite(v)]
+        if bad or math.isfinite(self.norm):
+            return ", ".join(bad)
+        return f"gradient norm {self.norm}"
+
+    @property
+    def loss(self) -> float:
+        """Weighted sum of the mean losses."""
+        return sum(self.weights[name] * loss for name, loss in self.losses.items())
 
 
 class Stepper:
@@ -59,9 +101,10 @@ class Stepper:
 
     Args:
         model: The model, on its device.
-        optimizer: Built over ``groups``, in the same order.
-        groups: Parameter groups with their peak learning rates.
+        optimizer: Built over the groups of ``masters``, in the same order.
+        masters: The parameters that the optimizer steps, with their peak learning rates.
         idle: What happens to parameters of other tasks.
+        scale: Loss scale.
         schedule: Learning-rate multiplier.
         settings: The run's settings, device and precision resolved.
         device: Where the model is.
@@ -72,22 +115,27 @@ class Stepper:
         self,
         model: MultiTaskModel,
         optimizer: Optimizer,
-        groups: Sequence[ParameterGroup],
+        masters: Masters,
         *,
         idle: IdleRule,
+        scale: LossScale,
         schedule: Schedule,
         settings: TrainerSettings,
         device: torch.device,
         loss_weights: Mapping[str, float],
     ) -> None:
-        self._model, self._optimizer, self._groups = model, optimizer, groups
-        self._idle, self._schedule, self._settings = idle, schedule, settings
+        self._model, self._optimizer, self._masters = model, optimizer, masters
+        self._idle, self._scale = idle, scale
+        self._schedule, self._settings = schedule, settings
         self._device, self._loss_weights = device, loss_weights
 
     def run(
         self, step: int, task: str, micro_batches: Sequence[FeatureTable], *, total: int
     ) -> StepResult:
         """Train on one global batch of one task.
+
+        A step that is not finite is made again at half of the loss scale, with the same rows and
+        the same dropout, while there is a lower scale.
 
         Args:
             step: Optimizer steps finished so far.
@@ -98,32 +146,64 @@ class Stepper:
         Raises:
             TrainingError: If a loss or gradient is not finite; parameters are as before.
         """
-        counts = self._count_targets(task, micro_batches)
-        self._optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, Tensor] = {}
-        weights: dict[str, float] = {}
-        for number, table in enumerate(micro_batches):
-            seed_torch(self._settings.seed, "micro_step", step, number, 0)
-            for name, (value, weight) in self._forward_backward(task, table, counts).items():
-                sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
-                weights[name] = weight
-        losses = {name: value.item() / counts[name] for name, value in sums.items()}
-        self._idle.settle(task)
-        norm = self._clip().item()
-        self._check_finite(step, task, losses, norm=norm, tables=micro_batches)
+        found, retries = self._finite_gradients(step, task, micro_batches)
         rates = self._set_learning_rates(step, total)
         self._optimizer.step()
+        self._masters.publish()
         self._idle.advance(task)
-        self._optimizer.zero_grad(set_to_none=True)
+        made_at = self._scale.value if self._scale.used else None
+        self._scale.stepped()
+        self._masters.clear()
         return StepResult(
-            loss=sum(weights[name] * loss for name, loss in losses.items())
-            * self._loss_weights.get(task, 1.0),
-            losses=losses,
-            grad_norm=norm,
+            loss=found.loss * self._loss_weights.get(task, 1.0),
+            losses=found.losses,
+            grad_norm=found.norm,
             learning_rates=rates,
             features=sum(len(table) for table in micro_batches),
             tokens=sum(int(table.token_bounds[-1]) for table in micro_batches),
+            loss_scale=made_at,
+            retries=retries,
         )
+
+    def _finite_gradients(
+        self, step: int, task: str, tables: Sequence[FeatureTable]
+    ) -> tuple[_Gradients, int]:
+        """The step's clipped gradients, and how often they had to be made again."""
+        counts = self._count_targets(task, tables)
+        before = self._scale.state_dict()
+        for retries in itertools.count():
+            found = self._gradients(step, task, tables, counts)
+            if not found.wrong:
+                return found, retries
+            self._masters.clear()
+            if not self._scale.lower(task):
+                break
+        tried = (float(before["scale"]), self._scale.value)
+        self._scale.load_state_dict(before)
+        raise self._failure(f"step {step + 1}, task {task}: {found.wrong}", tables, tried)
+
+    def _gradients(
+        self,
+        step: int,
+        task: str,
+        tables: Sequence[FeatureTable],
+        counts: Mapping[str, float],
+    ) -> _Gradients:
+        """Backpropagate the whole batch; unscale, settle what is idle, and clip."""
+        self._masters.clear()
+        sums: dict[str, Tensor] = {}
+        weights: dict[str, float] = {}
+        for number, table in enumerate(tables):
+            seed_torch(self._settings.seed, "micro_step", step, number, 0)
+            with self._masters.backward(last=number == len(tables) - 1):
+                parts = self._forward_backward(task, table, counts)
+            for name, (value, weight) in parts.items():
+                sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
+                weights[name] = weight
+        losses = {name: value.item() / counts[name] for name, value in sums.items()}
+        self._scale.unscale(self._present())
+        self._idle.settle(task)
+        return _Gradients(losses, weights, self._clip().item())
 
     def _count_targets(self, task: str, tables: Sequence[FeatureTable]) -> dict[str, float]:
         """Targets of each named loss over the whole accumulation window."""
@@ -143,52 +223,48 @@ class Stepper:
             output = self._model(batch, task)
         parts = {name: pair for name, pair in output.losses.items() if counts.get(name)}
         if parts:
-            weight = self._loss_weights.get(task, 1.0)
+            weight = self._loss_weights.get(task, 1.0) * self._scale.value
             terms = [part_weight * value / counts[n] for n, (value, part_weight) in parts.items()]
             torch.autograd.backward(weight * torch.stack(terms).sum())
         return parts
 
     def _collate(self, task: str, table: FeatureTable) -> Batch:
-        padded = self._model.head(task).layout == "padded"
-        layout: Layout = "padded" if padded else self._settings.layout
+        layout = row_layout([self._model.head(task).layout], self._settings.layout)
         return collate(table, layout=layout, device=self._device)
 
-    def _clip(self) -> Tensor:
-        gradients = [
+    def _present(self) -> list[Tensor]:
+        """Every gradient that there is."""
+        return [
             parameter.grad
-            for group in self._groups
+            for group in self._masters.groups
             for _, parameter in group.parameters
             if parameter.grad is not None
         ]
-        limit = self._settings.max_grad_norm
+
+    def _clip(self) -> Tensor:
+        gradients, limit = self._present(), self._settings.max_grad_norm
         if self._settings.clip == "per_tensor" and limit is not None:
             return clip_per_tensor(gradients, limit)
         return clip_global(gradients, math.inf if limit is None else limit)
 
-    def _check_finite(
-        self,
-        step: int,
-        task: str,
-        losses: Mapping[str, float],
-        *,
-        norm: float,
-        tables: Sequence[FeatureTable],
-    ) -> None:
-        bad = [f"{name} loss {value}" for name, value in losses.items() if not np.isfinite(value)]
-        if not bad and math.isfinite(norm):
-            return
-        self._optimizer.zero_grad(set_to_none=True)
+    def _failure(
+        self, what: str, tables: Sequence[FeatureTable], scales: tuple[float, float]
+    ) -> TrainingError:
+        """The error for a step that is not finite at any loss scale, of which ``scales`` ends."""
         examples = np.concatenate([table.example for table in tables]).tolist()
-        raise TrainingError(
-            f"step {step + 1}, task {task}: {', '.join(bad) or f'gradient norm {norm}'}\n"
+        tried = f" at every loss scale from {scales[0]:g} down to {scales[1]:g}"
+        other = "bf16 or fp32" if self._scale.used else "fp32"
+        return TrainingError(
+            f"{what}{tried if self._scale.used else ''}\n"
             f"  rows of its training data in this step (from 0): {examples}\n"
             "  the step was not made; the checkpoints of earlier steps are kept\n"
-            "  look at these rows, lower the learning rate, or use precision fp32"
+            f"  look at these rows, lower the learning rate, or use precision {other}"
         )
 
     def _set_learning_rates(self, step: int, total: int) -> dict[str, float]:
         rates = {}
-        for group, target in zip(self._groups, self._optimizer.param_groups, strict=True):
+        groups = zip(self._masters.groups, self._optimizer.param_groups, strict=True)
+        for group, target in groups:
             clock = self._idle.clock(group, step) + self._settings.first_step
             rates[group.name] = group.learning_rate * self._schedule(clock, total)
             target["lr"] = rates[group.name]

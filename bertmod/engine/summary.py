@@ -22,6 +22,7 @@ class TaskResult:
         features: Training features.
         updates: Optimizer steps on this task.
         parameters: Parameters that belong to this task alone.
+        retries: How often one of its steps was made again at half of the loss scale.
     """
 
     task: str
@@ -33,6 +34,7 @@ class TaskResult:
     features: int
     updates: int
     parameters: int
+    retries: int = 0
 
 
 HEADINGS = (
@@ -49,7 +51,7 @@ HEADINGS = (
 
 
 def render_results(results: Sequence[TaskResult], *, title: str = "") -> str:
-    """A text table of all tasks and their mean.
+    """A text table of all tasks and their mean, and which tasks overflowed in fp16.
 
     Args:
         results: One entry per task.
@@ -60,7 +62,13 @@ def render_results(results: Sequence[TaskResult], *, title: str = "") -> str:
         rows.append(_mean(results))
     lines = table(rows, right=range(2, len(HEADINGS)))
     lines.insert(1, "-" * max(len(line) for line in lines))
+    lines += _retries(results)
     return "\n".join([title, *lines] if title else lines)
+
+
+def _retries(results: Sequence[TaskResult]) -> list[str]:
+    counts = ", ".join(f"{each.task} {each.retries:,}" for each in results if each.retries)
+    return [f"made again at half of the loss scale: {counts}"] if counts else []
 
 
 def _cells(result: TaskResult) -> tuple[str, ...]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch.optim import Optimizer
@@ -28,10 +27,13 @@ from bertmod.engine.checkpoint import (
 from bertmod.engine.counters import Counters
 from bertmod.engine.evaluate import EvaluationSettings
 from bertmod.engine.groups import IdleRule, Users, build_groups
+from bertmod.engine.head_infos import HeadInfos
 from bertmod.engine.interrupt import Interrupted, SignalWatch
 from bertmod.engine.keeper import Keeper, StateWriter
+from bertmod.engine.loss_scale import build_loss_scale
+from bertmod.engine.offload import build_masters
 from bertmod.engine.order import RowOrder
-from bertmod.engine.precision import resolve_device, resolve_precision
+from bertmod.engine.precision import resolve_device, resolve_precision, warn_if_slow
 from bertmod.engine.progress import Progress
 from bertmod.engine.run_folder import RunFolder, unwritable
 from bertmod.engine.seeding import generator
@@ -46,33 +48,6 @@ from bertmod.model.multitask import MultiTaskModel
 LOG = logging.getLogger("bertmod")
 
 OptimizerBuilder = Callable[[Sequence[ParameterGroup]], Optimizer]
-
-
-class HeadInfos:
-    """The calibrations of all heads, as a state."""
-
-    def __init__(self, model: MultiTaskModel) -> None:
-        self._model = model
-
-    def state_dict(self) -> dict[str, Any]:
-        """Each task's label names, value range and calibration."""
-        return {task: asdict(self._model.head(task).info) for task in self._model.tasks}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the calibrations back; label names must be the run's own.
-
-        Raises:
-            CheckpointError: If tasks or label names differ.
-        """
-        for task in self._model.tasks:
-            head, saved = self._model.head(task), state.get(task)
-            labels = None if saved is None else saved["labels"]
-            known = head.info.labels
-            if saved is None or (known and list(known)) != labels:
-                raise CheckpointError(
-                    f"task {task}: the checkpoint's labels are {labels}, the data's {known}"
-                )
-            head.info = replace(head.info, calibration=saved["calibration"])
 
 
 class Trainer:
@@ -91,7 +66,9 @@ class Trainer:
         quiet: Whether to show nothing.
 
     Raises:
-        RecipeError: If this machine lacks the device, or a parameter has no learning rate.
+        RecipeError: If this machine lacks the device or the precision, or a parameter has no
+            learning rate.
+        ValueError: If a loss scale is stated for another precision than fp16.
     """
 
     def __init__(
@@ -112,19 +89,24 @@ class Trainer:
         self.device = resolve_device(settings.device)
         precision = resolve_precision(settings.precision, self.device)
         self.settings = replace(settings, precision=precision, device=str(self.device))
+        self._scale = build_loss_scale(settings.loss_scale, precision)
+        warn_if_slow(precision, self.device)
         self.model = model.to(self.device)
         self._tasks = {task.id: task for task in tasks}
         self.sampler, self._folder = sampler, folder
         self._trackers, self._quiet = Trackers(trackers), quiet
         self._users = self._parameter_users()
-        self._groups = build_groups(model, self._users, self.settings)
+        groups = build_groups(model, self._users, self.settings)
+        self._masters = build_masters(groups, offload=settings.offload, device=self.device)
+        self._groups = self._masters.groups
         self._idle = IdleRule(self._groups, self._users, self.settings.idle)
         self._optimizer = optimizer(self._groups)
         self._stepper = Stepper(
             model,
             self._optimizer,
-            self._groups,
+            self._masters,
             idle=self._idle,
+            scale=self._scale,
             schedule=schedule,
             settings=self.settings,
             device=self.device,
@@ -253,10 +235,14 @@ class Trainer:
             if finished:
                 break
             task, result = self.train_step()
+            if result.retries:
+                progress.say(f"step {self.step}, task {task}: {result.retried}")
             progress.stepped(self.step, task, result)
             self._trackers.stepped(self.step, {"task": task, **result.values()})
         if self._keeper is not None:
             self._keeper.finished(self.step, self._main_scores())
+        if (spared := self._masters.report(self._optimizer)) is not None:
+            progress.say(spared)
 
     def _draw_task(self) -> str:
         ids = self.task_ids
@@ -321,10 +307,13 @@ class Trainer:
             "clocks": self._idle,
             "heads": HeadInfos(self.model),
         }
+        if self._scale.used:
+            parts["loss_scale"] = self._scale
         return parts if self._keeper is None else {**parts, "best": self._keeper}
 
     def _names(self) -> dict[int, str]:
-        return {id(parameter): name for name, parameter in self.model.named_parameters()}
+        """Names of the parameters that the optimizer steps, by their identity."""
+        return {id(master): name for group in self._groups for name, master in group.parameters}
 
     def _save(self) -> None:
         if self._folder is None:
@@ -353,6 +342,7 @@ class Trainer:
                 f"unknown checkpoint state: {sorted(state.keys() ^ parts.keys())}"
             )
         restore_model(self.model, snapshot.model)
+        self._masters.reload()
         restore_optimizer(self._optimizer, {**snapshot.optimizer, **values}, self._names())
         for name, part in parts.items():
             part.load_state_dict(state[name])
@@ -373,6 +363,7 @@ class Trainer:
             baseline=task.baseline,
             features=len(task.train),
             updates=self._counters.batches[task.id],
+            retries=self._scale.retries.get(task.id, 0),
             parameters=sum(p.numel() for name, p in own if name.startswith(prefixes)),
         )
 

@@ -8,6 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from bertmod.inference.comparison import Comparison, Method, Statistic
+from bertmod.inference.difference_table import (
+    COLUMNS,
+    csv_cells,
+    difference_notes,
+    difference_rows,
+)
+from bertmod.inference.differences import differences
 from bertmod.inference.states import Source
 from bertmod.wording import counted, listed, table
 
@@ -62,29 +69,33 @@ def _by_metric(metrics: Mapping[str, str]) -> Iterator[str]:
 
 
 def render_text(comparison: Comparison, *, sign: str = "±") -> str:
-    """The comparison for a terminal: the table and what there is to know about it.
+    """The comparison for a terminal: the tables and what there is to know about them.
 
     Args:
         comparison: The comparison.
         sign: What stands between mean and standard deviation.
     """
     rows = _rows(comparison, sign)
-    lines = table(rows, right=range(1, len(rows[0])))
-    lines.insert(1, "-" * max(len(line) for line in lines))
-    return "\n".join([*lines, *notes(comparison, sign=sign)])
+    lines = [*_ruled(table(rows, right=range(1, len(rows[0])))), *notes(comparison, sign=sign)]
+    found = differences(comparison)
+    tested = difference_rows(found, comparison)
+    if tested:
+        lines += ["", *_ruled(table(tested, right=range(2, len(tested[0]))))]
+    return "\n".join([*lines, *difference_notes(found)])
 
 
 def render_markdown(comparison: Comparison) -> str:
-    """The comparison as a Markdown table with notes under it."""
-    rows = [[_escaped(cell) for cell in row] for row in _rows(comparison, "±")]
-    ruler = ["---", *["---:"] * (len(rows[0]) - 1)]
-    lines = [f"| {' | '.join(row)} |" for row in (rows[0], ruler, *rows[1:])]
-    points = [f"- {_escaped(note)}" for note in notes(comparison)]
-    return "\n".join([*lines, "", *points]) + "\n"
+    """The comparison as Markdown tables with notes under them."""
+    found = differences(comparison)
+    tested = difference_rows(found, comparison)
+    lines = [*_marked(_rows(comparison, "±"), left=1), "", *_points(notes(comparison))]
+    if tested:
+        lines += ["", *_marked(tested, left=2), ""]
+    return "\n".join([*lines, *_points(difference_notes(found))]) + "\n"
 
 
 def render_csv(comparison: Comparison) -> str:
-    """The comparison as CSV: scores as measured, standard deviations in columns of their own."""
+    """The comparison as CSV: scores as measured, what belongs to them in columns of their own."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     columns: dict[str, str | None] = {}
@@ -92,16 +103,17 @@ def render_csv(comparison: Comparison) -> str:
         formula = average_formula(comparison.metrics, comparison.names)
         columns[f"average ({formula})"] = None
     columns |= {f"{task}/{metric}": task for task, metric in comparison.metrics.items()}
-    titles = [title for name in columns for title in (name, f"{name} standard deviation")]
+    found = differences(comparison)
+    beside = [f"minus {found.base}: {title}" for title in COLUMNS] if found.rows else []
+    added = ("", " standard deviation", *(f" {title}" for title in beside))
+    titles = [f"{name}{end}" for name in columns for end in added]
     writer.writerow(["method", "parameters", "seeds", "state", "finished", "synthetic", *titles])
     for method in comparison.methods:
-        cells = [
-            text
-            for task in columns.values()
-            for text in _plain(
-                method.average(comparison.averaged) if task is None else method.score(task)
-            )
-        ]
+        cells: list[str] = []
+        for task in columns.values():
+            over = comparison.averaged if task is None else (task,)
+            cells += _plain(method.average(over))
+            cells += csv_cells(found, method.label, task) if beside else ()
         facts = [all(run.finished for run in method.runs), any(r.synthetic for r in method.runs)]
         seeds = " ".join(map(str, method.seeds))
         head = [method.label, f"{method.multiple:.6g}", seeds, comparison.source]
@@ -148,8 +160,7 @@ def render_seeds(last: Method, best: Method, metrics: Mapping[str, str]) -> str:
         tasks.append((f"plain mean of {len(metrics)}", "", tuple(metrics)))
     for task, metric, over in tasks:
         rows.append((task, metric, *_measured(last.average(over)), *_measured(best.average(over))))
-    lines = table(rows, right=range(2, 6))
-    lines.insert(1, "-" * max(len(line) for line in lines))
+    lines = _ruled(table(rows, right=range(2, 6)))
     seeds = ", ".join(map(str, last.seeds))
     lines.append(
         f"mean and sample standard deviation over {counted(len(last.runs), 'seed')}: {seeds}"
@@ -229,6 +240,22 @@ def _data_notes(methods: Sequence[Method]) -> Iterator[str]:
         yield SYNTHETIC
     elif made_up:
         yield f"{listed(made_up)}: on the built-in sample. {SYNTHETIC}"
+
+
+def _ruled(lines: list[str]) -> list[str]:
+    """A table with a rule under its headings."""
+    return [lines[0], "-" * max(len(line) for line in lines), *lines[1:]]
+
+
+def _marked(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
+    """A Markdown table whose first columns are set flush left."""
+    ruler = [*["---"] * left, *["---:"] * (len(rows[0]) - left)]
+    escaped = [[_escaped(cell) for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (escaped[0], ruler, *escaped[1:])]
+
+
+def _points(notes: Sequence[str]) -> list[str]:
+    return [f"- {_escaped(note)}" for note in notes]
 
 
 def _escaped(text: str) -> str:

@@ -54,7 +54,9 @@ class RunScores:
     @property
     def synthetic(self) -> bool:
         """Whether it was trained on the built-in sample."""
-        return bool(self.recipe["data"]["dir"] == "sample")
+        trained = [slot for slot in self.recipe["tasks"] if not slot.get("uses")]
+        states_files = all(slot.get("train") for slot in trained)
+        return bool(self.recipe["data"]["dir"] == "sample" and not states_files)
 
 
 def read_run(folder: Path, source: Source) -> RunScores:

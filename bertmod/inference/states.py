@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from bertmod.data.durable import OLD, existing_folder
 from bertmod.engine.run_folder import RECIPE_FILE
-from bertmod.errors import DataError, RunFolderError
+from bertmod.errors import CheckpointError, DataError, RunFolderError
 from bertmod.model.record import TASK_FILE, TaskRecord, read_encoder_record, read_task_record
 
 Source = Literal["mean", "best", "final"]
@@ -70,6 +70,23 @@ def require_run_recipe(values: Mapping[str, Any], path: Path, *, has: Mapping[st
             raise RunFolderError(f'{path}: not a recipe that a run wrote (no "{key}")')
     if not all(isinstance(slot, dict) and "id" in slot for slot in values["tasks"]):
         raise RunFolderError(f"{path}: not a recipe that a run wrote (a task without id)")
+
+
+def require_tasks(run: Path, slots: Sequence[Mapping[str, Any]], state: SavedState) -> None:
+    """Refuse a state that lacks a task of the run: it would go unanswered in silence.
+
+    Args:
+        run: The run folder.
+        slots: The task slots of the recipe that the run wrote.
+        state: One of its states.
+
+    Raises:
+        CheckpointError: If it lacks one.
+    """
+    for slot in slots:
+        if slot["uses"] is None and slot.get("metric") and slot["id"] not in state.tasks:
+            place = state.encoder.parent / str(slot["id"])
+            raise CheckpointError(f"{place}: damaged: task {slot['id']} of {run} is not there")
 
 
 def choose_tasks(known: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:

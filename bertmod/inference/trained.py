@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,26 @@ from bertmod.assemble.data import (
 )
 from bertmod.assemble.run import settle
 from bertmod.contracts.head import TaskInfo
-from bertmod.contracts.task import Example, Prediction
-from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode, outputs_by_example
+from bertmod.contracts.task import Example, Prediction, Task
+from bertmod.engine.evaluate import (
+    EvaluationSettings,
+    decode,
+    outputs_by_example,
+)
+from bertmod.engine.precision import answering_precision, resolve_device
 from bertmod.engine.run_folder import RECIPE_FILE
-from bertmod.errors import CheckpointError, DataError, RunFolderError
+from bertmod.errors import DataError, RunFolderError
 from bertmod.inference.adapter_files import fill_task
 from bertmod.inference.answers import predict_mixed
 from bertmod.inference.resident import require_hash
-from bertmod.inference.states import SavedState, Source, require_run_recipe, saved_states
+from bertmod.inference.scored_split import ScoredSplit, scored_splits
+from bertmod.inference.states import (
+    SavedState,
+    Source,
+    require_run_recipe,
+    require_tasks,
+    saved_states,
+)
 from bertmod.model.canonical import module_hash
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.recipe.load import load_recipe, raw_recipe
@@ -76,6 +88,12 @@ class TrainedRun:
             for slot in self._values["tasks"]
             if any((slot["uses"] or _id(slot)) in state.tasks for state in self._states)
         )
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Registered name, with its provider, of each task that it can answer."""
+        names = {_id(slot): str(slot["name"]) for slot in self._values["tasks"]}
+        return {task: names[task] for task in self.tasks}
 
     def task(self, task: str) -> PreparedTask:
         """A task with its label names.
@@ -152,7 +170,7 @@ class TrainedRun:
         return groups
 
     def evaluate(self, task: str, data: Path | None = None) -> dict[str, float]:
-        """Every metric of every dev split of a task, by ``split/metric``, main one first.
+        """Every metric of every labelled dev and test split of a task, by ``split/metric``.
 
         Args:
             task: Id of the task.
@@ -161,52 +179,69 @@ class TrainedRun:
         Raises:
             DataError: If the data is missing, malformed, or has other labels than the head.
         """
-        loaded = self._load(task)
-        entry = self._bound(task, data)
-        scores: dict[str, float] = {}
-        for name in entry.splits("dev"):
-            read = entry.task.read(name)
-            examples = read if isinstance(read, Sequence) else list(read)
-            features = entry.make_features(examples)
-            split = TaskSplit(entry.task, name, examples, features, {})
-            decoded = decode(loaded.model, task, features, settings=loaded.settings)
-            for metric, value in split.score(decoded, entry.info).items():
-                scores[f"{name}/{metric}"] = float(value)
-        return scores
+        return {
+            f"{split.name}/{metric}": score
+            for split in self.scored_splits(task, data)
+            for metric, score in split.scores.items()
+        }
 
-    def submit(
-        self, task: str, folder: Path, data: Path | None = None, *, advance: Advance | None = None
-    ) -> list[Path]:
-        """Answer every test split of a task and write the benchmark's own files.
+    def scored_splits(
+        self, task: str, data: Path | None = None, *, with_loss: bool = False
+    ) -> Iterator[ScoredSplit]:
+        """Every dev split of a task with its predictions and their scores.
+
+        Test splits follow whose files are there and have labels, where the task has metrics of
+        them; training never looks at these.
 
         Args:
             task: Id of the task.
-            folder: Where the files go; made if it is not there.
             data: Data folder; None: the one that the run was trained on.
-            advance: Called with the number of features answered after each batch.
-
-        Returns:
-            The files written; none if the task has no test split.
+            with_loss: Whether the head's losses are measured, too, which takes another pass.
 
         Raises:
-            DataError: If the data is missing or malformed, or a file cannot be written.
+            DataError: If the data is missing, malformed, or has other labels than the head.
         """
-        entry = self._bound(task, data)
-        written: list[Path] = []
-        for name in entry.splits("test"):
-            read = entry.task.read(name)
-            examples = read if isinstance(read, Sequence) else list(read)
-            predictions = self.predict(task, examples, advance=advance)
-            written += entry.task.write(name, examples, predictions, folder)
-        return written
-
-    def test_files(self, task: str, data: Path | None = None) -> tuple[Path, ...]:
-        """The files of a task's test splits, whether they exist or not."""
-        entry = self.task(task)
-        folder = self._data(data)
-        return tuple(
-            path for name in entry.splits("test") for path in entry.task.files(folder, name)
+        loaded, entry = self._load(task), self._bound(task, data)
+        metrics = entry.slot.spec.metrics(entry.slot.config)
+        tests = [
+            name
+            for name in entry.splits("test")
+            if name in metrics and all(path.is_file() for path in self.files(task, name, data))
+        ]
+        return scored_splits(
+            loaded.model, entry, tests=tests, settings=loaded.settings, with_loss=with_loss
         )
+
+    def examples(self, task: str, split: str, data: Path | None = None) -> Sequence[Example]:
+        """Examples of a split.
+
+        Args:
+            task: Id of the task.
+            split: Name of the split.
+            data: Data folder; None: the one that the run was trained on.
+
+        Raises:
+            DataError: If the data is missing, malformed, or has other labels than the head.
+        """
+        return _read(self._bound(task, data).task, split)
+
+    def files(self, task: str, split: str, data: Path | None = None) -> tuple[Path, ...]:
+        """The files that a split is read from, whether they exist or not."""
+        return self.task(task).task.files(self._data(data), split)
+
+    def lend(self, lender: str, task: str, *, id: str) -> None:
+        """Let a further task be answered by a task's adapters, head and label names.
+
+        Args:
+            lender: Id of a task of the run.
+            task: Registered name of the further task, with its provider: ``bertmod/ax``.
+            id: Its id, which is not one of the run's.
+        """
+        slots = list(self._values["tasks"])
+        length = next(slot.get("max_length") for slot in slots if _id(slot) == lender)
+        further = {"name": task, "id": id, "uses": lender, "max_length": length}
+        self._values = {**self._values, "tasks": [*slots, further]}
+        self._loaded = None
 
     def _data(self, data: Path | None) -> Path:
         if data is not None:
@@ -217,12 +252,22 @@ class TrainedRun:
         """A task bound to a data folder whose labels are those of its head."""
         entry = self.task(task)
         found = entry.task.setup(self._data(data))
-        if found.labels != entry.info.labels:
+        if found.labels not in (None, entry.info.labels):
             raise DataError(
                 f"task {task}: the data's labels are {_names(found)}, the head's "
                 f"{_names(entry.info)}"
             )
         return entry
+
+    def step(self, task: str) -> int:
+        """Optimizer steps after which the state that answers a task was saved.
+
+        Raises:
+            DataError: If the run has no such task.
+        """
+        state = self._state_of(task)
+        uses = {_id(slot): slot["uses"] for slot in self._values["tasks"]}
+        return state.records[uses[task] or task].step
 
     def main_metric(self, task: str) -> str:
         """``split/metric`` that the task is judged by."""
@@ -231,12 +276,16 @@ class TrainedRun:
     def _load(self, task: str) -> _Loaded:
         """The state that answers a task; the one in memory before is given up first."""
         if self._loaded is None or task not in self._loaded.prepared:
-            state = next((s for s in self._states if task in self._answered_by(s)), None)
-            if state is None:
-                raise DataError(f'no task "{task}" in this run\n  it has: {", ".join(self.tasks)}')
+            state = self._state_of(task)
             self._loaded = None
             self._loaded = self._build(state)
         return self._loaded
+
+    def _state_of(self, task: str) -> SavedState:
+        found = next((s for s in self._states if task in self._answered_by(s)), None)
+        if found is None:
+            raise DataError(f'no task "{task}" in this run\n  it has: {", ".join(self.tasks)}')
+        return found
 
     def _answered_by(self, state: SavedState) -> tuple[str, ...]:
         slots = self._values["tasks"]
@@ -281,7 +330,13 @@ class TrainedRun:
         values["freeze"] = "none"
         values["checkpoint"] = {"name": "bertmod/bertmod", "path": str(state.encoder.absolute())}
         values["tokenizer"] = {**values["tokenizer"], "vocab": None}
-        values["training"] = {**values["training"], "device": self._device}
+        precision = values["training"]["precision"]
+        values["training"] = {
+            **values["training"],
+            "device": self._device,
+            "precision": answering_precision(precision, resolve_device(self._device)),
+            "loss_scale": "dynamic",  # nothing trains
+        }
         return resolve(raw_recipe(values, title=str(state.encoder)), self._registry)
 
 
@@ -311,7 +366,7 @@ def load_run(
     states = saved_states(folder, source)
     values = _run_recipe(folder / RECIPE_FILE)
     if source != "best":
-        _check_complete(folder, values, states[0])
+        require_tasks(folder, values["tasks"], states[0])
     return TrainedRun(
         values, registry or load_registry(), states, device=device, strict_data=strict_data
     )
@@ -326,18 +381,15 @@ def _run_recipe(path: Path) -> Mapping[str, Any]:
     return values
 
 
-def _check_complete(run: Path, values: Mapping[str, Any], state: SavedState) -> None:
-    """Refuse a state that lacks a task of the run: it would go unanswered in silence."""
-    for slot in values["tasks"]:
-        if slot["uses"] is None and slot.get("metric") and _id(slot) not in state.tasks:
-            place = state.encoder.parent / _id(slot)
-            raise CheckpointError(f"{place}: damaged: task {_id(slot)} of {run} is not there")
-
-
 def _check_encoder(recipe: ResolvedRecipe, model: MultiTaskModel, state: SavedState) -> None:
     """Refuse an encoder that is not the one its tasks were trained with."""
     found = module_hash(model.encoder, encoder_names(recipe), prefix="encoder.")
     require_hash(state.encoder, found=found, stored=state.encoder_hash)
+
+
+def _read(task: Task, split: str) -> Sequence[Example]:
+    found = task.read(split)
+    return found if isinstance(found, Sequence) else list(found)
 
 
 def _id(slot: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from bertmod.metrics.pairing import paired
 
 Label = str | int
@@ -22,11 +24,9 @@ def accuracy(labels: Sequence[Label], predictions: Sequence[Label]) -> float:
     Raises:
         ValueError: If there are not as many predictions as labels.
     """
-    from sklearn.metrics import accuracy_score
-
     if not paired(labels, predictions):
         return 0.0
-    return float(accuracy_score(_codes(labels), _codes(predictions)))
+    return float(np.mean(_objects(labels) == _objects(predictions)))
 
 
 def f1(labels: Sequence[Label], predictions: Sequence[Label], *, positive: Label = "1") -> float:
@@ -43,13 +43,11 @@ def f1(labels: Sequence[Label], predictions: Sequence[Label], *, positive: Label
     Raises:
         ValueError: If there are not as many predictions as labels.
     """
-    from sklearn.metrics import f1_score
-
     if not paired(labels, predictions):
         return 0.0
-    is_positive = [label == positive for label in labels]
-    given_positive = [prediction == positive for prediction in predictions]
-    return float(f1_score(is_positive, given_positive, zero_division=0.0))
+    is_positive, given_positive = _objects(labels) == positive, _objects(predictions) == positive
+    either = int(is_positive.sum()) + int(given_positive.sum())
+    return 2 * int((is_positive & given_positive).sum()) / either if either else 0.0
 
 
 def matthews(labels: Sequence[Label], predictions: Sequence[Label]) -> float:
@@ -72,6 +70,11 @@ def matthews(labels: Sequence[Label], predictions: Sequence[Label]) -> float:
     if not paired(labels, predictions) or _constant(labels) or _constant(predictions):
         return 0.0
     return float(matthews_corrcoef(_codes(labels), _codes(predictions)))
+
+
+def _objects(labels: Sequence[Label]) -> np.ndarray:
+    """Labels as they are, so that 1 and "1" stay apart, (labels,)."""
+    return np.array(labels, dtype=object)
 
 
 def _codes(labels: Sequence[Label]) -> list[str]:

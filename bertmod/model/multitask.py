@@ -105,8 +105,8 @@ class MultiTaskModel(nn.Module):
         Args:
             batch: Rows of any number of tasks, ordered by task, as ``collate`` makes them with
                 ``tasks``; task numbers are those that ``number`` gives. Targets are passed over:
-                there are no losses. If the head of any task there has the layout ``padded``, the
-                batch must have it.
+                there are no losses. If the head of any task there needs padded rows, the batch
+                must have them.
 
         Returns:
             One answer per span of the batch, in their order.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import ValidationError
+
+from bertmod.errors import BertmodError
 from bertmod.recipe.adapters import check_adapters
 from bertmod.recipe.draft import Draft, Half, names_in
 from bertmod.recipe.paths import Path
@@ -15,7 +19,9 @@ def check_all(draft: Draft) -> None:
     """Run every cross-check."""
     check_ids(draft)
     check_lengths(draft)
+    check_room(draft)
     check_batches(draft)
+    check_loss_scale(draft)
     check_borrowers(draft)
     check_training(draft)
     check_metrics(draft)
@@ -23,6 +29,7 @@ def check_all(draft: Draft) -> None:
     check_adapters(draft)
     check_sampler(draft)
     check_checkpoint_names(draft)
+    check_checkpoint_heads(draft)
 
 
 def check_ids(draft: Draft) -> None:
@@ -64,6 +71,21 @@ def check_lengths(draft: Draft) -> None:
             draft.add(path, what, f"at most {draft.shape.max_length}")
 
 
+def check_room(draft: Draft) -> None:
+    """Rows of a task are long enough for it."""
+    for task in draft.tasks:
+        own = task.keys.max_length
+        unknown = "max_length" in task.wrong or (own is None and "data" in draft.wrong)
+        if unknown or not task.ready():
+            continue
+        length = own or draft.keys.data.max_length
+        needed = task.ask(task.spec.min_length, task.config)
+        if length < needed:
+            path = (*task.path, *(("max_length",) if own else ()))
+            what = f"rows of {length} tokens, but with these options {task.label} needs {needed}"
+            draft.add(path, what, f"set its max_length to {needed} or more")
+
+
 def check_batches(draft: Draft) -> None:
     """Accumulation divides every batch size."""
     if "training" in draft.wrong:
@@ -80,6 +102,17 @@ def check_batches(draft: Draft) -> None:
         if task.keys.batch_size is not None and task.keys.batch_size % steps:
             what = f"training.gradient_accumulation_steps {steps} does not divide it"
             draft.add((*task.path, "batch_size"), what, f"use a multiple of {steps}")
+
+
+def check_loss_scale(draft: Draft) -> None:
+    """A number is stated for fp16 alone, which has a loss scale."""
+    training = draft.keys.training
+    if "training" in draft.wrong or training.loss_scale == "dynamic":
+        return
+    if training.precision != "fp16":
+        what = f'only fp16 has a loss scale, and training.precision is "{training.precision}"'
+        more = 'set training.precision to "fp16", or leave it out'
+        draft.add(("training", "loss_scale"), what, more)
 
 
 def _divisors(number: int) -> list[int]:
@@ -217,3 +250,39 @@ def check_checkpoint_names(draft: Draft) -> None:
                 f'neither a task that trains nor "heads" or "adapters"{did_you_mean(name, known)}'
             )
             draft.add(("checkpoint", "use", index), f'"{name}" is {what}')
+
+
+def check_checkpoint_heads(draft: Draft) -> None:
+    """A head that is taken from the checkpoint reads what the recipe's head of the task reads.
+
+    Their tensors may well have the same names and shapes: one output is a number, or a choice.
+    """
+    if draft.checkpoint is None or draft.description is None:
+        return
+    use = draft.checkpoint.keys.use
+    for task, head in zip(draft.tasks, draft.heads, strict=True):
+        if head is None or not head.ready() or not {"heads", task.id} & set(use):
+            continue
+        there = _stored_head(draft, task.id)
+        if there is None:
+            continue
+        has = there.ask(there.spec.targets, there.config)
+        reads = head.ask(head.spec.targets, head.config)
+        if has != reads:
+            what = (
+                f'the checkpoint has a {there.label} for "{task.id}", which reads '
+                f"{_targets(has)}, the recipe a {head.label}, which reads {_targets(reads)}"
+            )
+            draft.add(("checkpoint", "use"), what, "give the task that head, or name others alone")
+
+
+def _stored_head(draft: Draft, task: str) -> Half | None:
+    """The head that the checkpoint has for a task; a file of one task may not say which."""
+    heads = draft.description.heads if draft.description else {}
+    slot = dict(heads.get(task) or (heads.get("0", {}) if len(heads) == 1 else {}))
+    try:
+        entry = draft.registry.get("head", slot.pop("name", ""))
+        config = entry.spec.config.model_validate_json(json.dumps(slot))
+    except (BertmodError, ValidationError):
+        return None  # a plugin that is not installed: what is in the file shows when it is loaded
+    return Half("head", (), entry=entry, config=config)

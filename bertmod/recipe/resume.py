@@ -12,13 +12,15 @@ from bertmod.recipe.resolved import ResolvedRecipe
 
 _ORDERED = {f"optimizer.{key}" for key in PER_PARAMETER}
 _LONGER = "training.num_epochs"
+_WHERE = "training.offload"
 _SETTLED = {"training.device", "training.precision", "training.parallel"}
 
 
 def resumed_recipe(stored: ResolvedRecipe, given: ResolvedRecipe) -> ResolvedRecipe:
     """The recipe to go on with: the stored one, made longer if the given one is.
 
-    ``auto`` in the given recipe takes what the run settled on when it began.
+    ``auto`` in the given recipe takes what the run settled on when it began. ``training.offload``
+    is the given one's, since it changes where a step is made and not what it does.
 
     Args:
         stored: The resolved recipe in the run folder.
@@ -32,7 +34,7 @@ def resumed_recipe(stored: ResolvedRecipe, given: ResolvedRecipe) -> ResolvedRec
         Problem(
             path,
             f"{_shown(before)} when the run began, {_shown(now)} now",
-            ("of a changed recipe only a larger training.num_epochs is taken",)
+            ("of a changed recipe a larger training.num_epochs and training.offload are taken",)
             if path != _LONGER
             else ("a run can be made longer, not shorter",),
         )
@@ -41,14 +43,14 @@ def resumed_recipe(stored: ResolvedRecipe, given: ResolvedRecipe) -> ResolvedRec
     ]
     if problems:
         raise RecipeError(f"{given.title} does not go on with this run", problems)
-    num_epochs = given.training.num_epochs
-    return replace(stored, training=stored.training.model_copy(update={"num_epochs": num_epochs}))
+    taken = {key: getattr(given.training, key) for key in ("num_epochs", "offload")}
+    return replace(stored, training=stored.training.model_copy(update=taken))
 
 
 def _accepted(path: str, before: Any, now: Any) -> bool:
     if path == _LONGER:
         return bool(now > before)
-    return path in _SETTLED and now == "auto"
+    return path == _WHERE or (path in _SETTLED and now == "auto")
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

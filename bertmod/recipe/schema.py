@@ -111,15 +111,22 @@ class TrainingKeys(Envelope):
     dropout_epochs: int | None = Field(
         None, ge=0, description="Epochs with dropout, from the first; null: all."
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
         description="Arithmetic of the forward: auto is bf16 where this machine multiplies it "
         "faster, else fp32. Parameters are fp32 always.",
     )
-    loss_scale: Literal["dynamic"] = Field(
-        "dynamic", description="Loss scaling, which only fp16 would need."
+    loss_scale: Literal["dynamic"] | Annotated[float, Field(ge=2**-14, le=2**32)] = Field(
+        "dynamic",
+        description="Factor of the loss in fp16, halved when a step overflows, which is then made "
+        "again: dynamic starts at 65536 and doubles after 2,000 good steps; a number, from 2**-14 "
+        "to 2**32, is where it starts, and it never grows.",
     )
-    offload: None = Field(None, description="Where optimizer state is moved to; null: nowhere.")
+    offload: Literal["cpu"] | None = Field(
+        None,
+        description="cpu: fp32 copies of the parameters and the optimizer's state are in host "
+        "memory, and the optimizer steps there; null: on the device.",
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from bertmod.contracts.batch import Batch
 from bertmod.contracts.encoder import EncoderOutput
 from bertmod.contracts.head import HeadContext, TaskInfo
-from bertmod.data.collate import collate
+from bertmod.data.collate import collate, row_layout
 from bertmod.data.features import FeatureTable
 from bertmod.library import installed
 from bertmod.nn.initialisation import initialise
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from bertmod.contracts.batch import Arrays
 
 BATCH = 256
+
+PADDING = 5.0
+"""What the encoder gives of padding, unlike anything it gives of a real token."""
 
 
 def decoded_at_random(
@@ -38,13 +42,14 @@ def decoded_at_random(
     """
     spec: Any = installed().get("head", slot["name"], near="bertmod").spec
     options = {key: value for key, value in slot.items() if key != "name"}
-    context = HeadContext("task", host_shape(), info, initialise)
+    longest = int(features.row_lengths.max(initial=1))
+    context = HeadContext("task", host_shape(), info, initialise, longest)
     head = spec.build(validated(spec, options), context)
     stir(head, seed=1, scale=1.0).eval()
     decoded: list[Arrays] = []
     for start in range(0, len(features), BATCH):
         table = features.take(torch.arange(start, min(start + BATCH, len(features))).numpy())
-        batch = collate(table, layout="padded" if head.layout == "padded" else "packed")
+        batch = collate(table, layout=row_layout([head.layout], "packed"))
         with torch.no_grad():
             decoded += head.decode(head(random_output(batch), batch), batch)
     return decoded
@@ -58,16 +63,33 @@ def random_output(batch: Batch, *, times: int = 1) -> EncoderOutput:
         times: How often the batch repeats the same rows; its output repeats with them.
     """
     shape, draws = host_shape(), torch.Generator().manual_seed(0)
-    tokens = len(batch.input_ids_T) // times
+    tokens = int(batch.context.lengths_R.sum()) // times
     rows = len(batch.context.lengths_R) // times
-    hidden = [
+    layers = [
         torch.randn(tokens, shape.hidden_size, generator=draws).repeat(times, 1)
         for _ in range(shape.num_hidden_layers + 1)
     ]
     pooled = torch.randn(rows, shape.hidden_size, generator=draws).tanh()
-    return EncoderOutput(
-        hidden_TH=hidden[-1],
-        pooled_RH=pooled.repeat(times, 1),
-        layers=tuple(hidden),
-        word_embeddings_VH=torch.randn(40, shape.hidden_size, generator=draws),
-    )
+    return output_of(batch, layers, pooled.repeat(times, 1))
+
+
+def output_of(batch: Batch, layers: Sequence[Tensor], pooled_RH: Tensor) -> EncoderOutput:
+    """An encoder's output with these values, whatever the layout of the batch.
+
+    Args:
+        batch: The batch.
+        layers: Embedding output and one per block, each (real tokens, hidden size), row by row.
+        pooled_RH: Pooled output, (rows, hidden size).
+    """
+    context = batch.context
+    real_T = context.position_of_token_T < context.lengths_R[context.row_of_token_T]
+
+    def placed(values: Tensor) -> Tensor:
+        whole = values.new_full((len(real_T), values.shape[1]), PADDING)
+        whole[real_T] = values
+        return whole
+
+    everywhere = tuple(placed(values) for values in layers)
+    draws = torch.Generator().manual_seed(1)
+    words_VH = torch.randn(40, host_shape().hidden_size, generator=draws)
+    return EncoderOutput(everywhere[-1], pooled_RH, everywhere, words_VH)

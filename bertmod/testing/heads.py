@@ -15,79 +15,27 @@ from torch import Tensor
 
 from bertmod.contracts.batch import Batch
 from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor
-from bertmod.contracts.head import HeadContext, HeadOutput, TaskInfo
+from bertmod.contracts.encoder import EncoderOutput
+from bertmod.contracts.head import HeadOutput
+from bertmod.data.collate import collate, host_targets
+from bertmod.data.features import FeatureTable
 from bertmod.model.canonical import canonical_tensors, canonical_views, own_names
 from bertmod.model.loading import Component, load_tensors
-from bertmod.nn.initialisation import initialise
-from bertmod.testing.answers import random_output
-from bertmod.testing.bench import (
-    LABELS,
-    LENGTHS,
-    batch_of,
-    gradients,
-    require_finite,
-    rows_of,
-    stir,
+from bertmod.testing.answers import output_of, random_output
+from bertmod.testing.bench import TOLERANCE, gradients, real_tokens, require_close, require_finite
+from bertmod.testing.head_batches import (
+    batch_for,
+    build,
+    fresh,
+    info_of,
+    labelled,
+    repeated,
+    unlabelled,
 )
 from bertmod.testing.subject import Subject, host_shape, require
 from bertmod.wording import listed
 
 Arrays = Mapping[str, np.ndarray]
-
-
-def info_of(subject: Subject) -> TaskInfo:
-    """Three labels for a head of classes, a range for a head of values."""
-    kinds = set(subject.spec.targets(subject.config).values())
-    if "value" in kinds and "class" not in kinds:
-        return TaskInfo(value_range=(0.0, 5.0), fingerprint="conformance")
-    return TaskInfo(labels=LABELS, fingerprint="conformance")
-
-
-def fresh(subject: Subject, *, seed: int = 0, info: TaskInfo | None = None) -> Any:
-    """A head as its builder makes it."""
-    torch.manual_seed(seed)
-    context = HeadContext("task", host_shape(), info or info_of(subject), initialise)
-    return subject.spec.build(subject.config, context)
-
-
-def build(subject: Subject) -> Any:
-    """A head with noise in every parameter, in evaluation mode."""
-    return stir(fresh(subject), seed=1).eval()
-
-
-def host_targets(subject: Subject, lengths: Sequence[int]) -> dict[str, np.ndarray]:
-    """Targets of features of one row each, on the host.
-
-    Raises:
-        AssertionError: If the author gave no function for targets that are not known here.
-    """
-    draws, rows = np.random.default_rng(3), np.array(lengths)
-    if subject.material.targets is not None:
-        return dict(subject.material.targets(draws, rows))
-    made: dict[str, np.ndarray] = {}
-    for name, kind in subject.spec.targets(subject.config).items():
-        if kind == "class":
-            made[name] = draws.integers(0, len(LABELS), len(rows))
-        elif kind == "value":
-            made[name] = draws.uniform(0, 1, len(rows)).astype(np.float32)
-        else:
-            raise AssertionError(
-                f'the suite cannot make targets of kind "{kind}": give targets='
-                f'{{"{subject.spec.name}": function of (numpy generator, row lengths)}}'
-            )
-    return made
-
-
-def batch(
-    subject: Subject, *, times: int = 1, labelled: bool = True, training: bool = False
-) -> tuple[Batch, dict[str, np.ndarray]]:
-    """Rows with targets, repeated; and the targets on the host."""
-    targets = host_targets(subject, LENGTHS) if labelled else {}
-    repeated = {name: np.concatenate([value] * times) for name, value in targets.items()}
-    tensors = {name: torch.from_numpy(value) for name, value in repeated.items()}
-    layout = "padded" if fresh(subject).layout == "padded" else "packed"
-    made = batch_of(rows_of() * times, layout=layout, targets=tensors, training=training)  # type: ignore[arg-type]
-    return made, repeated
 
 
 def answered(module: Any, given: Batch, *, times: int = 1) -> HeadOutput:
@@ -97,14 +45,15 @@ def answered(module: Any, given: Batch, *, times: int = 1) -> HeadOutput:
 
 
 def wants(subject: Subject) -> None:
-    """want is what its spec says and what encoders provide; layout is any or padded; info is kept
-    and can be replaced after calibration.
+    """want is what its spec says and what encoders provide; layout is any, padded or a number of
+    tokens; info is kept and can be replaced after calibration.
     """
     module, told = fresh(subject), subject.spec.want(subject.config)
     require(module.want == told, f"module.want is {set(module.want)}, its spec says {set(told)}")
     parts = host_shape().provides
     require(told and told <= parts, f"it wants {listed(sorted(told))}, parts are {sorted(parts)}")
-    require(module.layout in ("any", "padded"), f"layout is {module.layout!r}")
+    number = isinstance(module.layout, int) and module.layout > 0
+    require(number or module.layout in ("any", "padded"), f"layout is {module.layout!r}")
     require(module.info == info_of(subject), "info is not the TaskInfo that it was built with")
     tuned = replace(module.info, calibration={"threshold": 0.25})
     module.info = tuned
@@ -114,7 +63,7 @@ def wants(subject: Subject) -> None:
 def only_what_it_wants(subject: Subject) -> None:
     """It reads the parts that it wants and no other: the rest of the output is None."""
     module = build(subject)
-    given, _ = batch(subject)
+    given = batch_for(module, labelled(subject))
     output = random_output(given)
     names = {"pooled": "pooled_RH", "layers": "layers", "word_embeddings": "word_embeddings_VH"}
     absent: dict[str, Any] = {
@@ -134,9 +83,9 @@ def losses_are_counted_sums(subject: Subject) -> None:
     module = build(subject)
     found = []
     for times in (1, 2):
-        given, targets = batch(subject, times=times)
-        lengths = np.array(LENGTHS * times)
-        counts = dict(module.num_targets(targets, lengths))
+        table = repeated(labelled(subject), times)
+        given = batch_for(module, table)
+        counts = dict(module.num_targets(host_targets(table), table.row_lengths))
         with torch.no_grad():
             losses = answered(module, given, times=times).losses
         same = counts.keys() == losses.keys()
@@ -160,12 +109,12 @@ def losses_are_counted_sums(subject: Subject) -> None:
 def no_targets_no_loss(subject: Subject) -> None:
     """Without targets it gives the same logits, no loss and no count."""
     module = build(subject)
-    bare, targets = batch(subject, labelled=False)
-    given, _ = batch(subject)
+    table = labelled(subject)
+    given, bare = batch_for(module, table), batch_for(module, unlabelled(table))
     with torch.no_grad():
         without, with_targets = answered(module, bare), answered(module, given)
     require(not without.losses, f"without targets there is a loss {listed(without.losses)}")
-    counts = module.num_targets(targets, np.array(LENGTHS))
+    counts = module.num_targets({}, table.row_lengths)
     require(not any(counts.values()), f"without targets num_targets gives {dict(counts)}")
     for name, value in with_targets.logits.items():
         require(torch.equal(without.logits[name], value), f"logits {name} depend on the targets")
@@ -174,8 +123,8 @@ def no_targets_no_loss(subject: Subject) -> None:
 def decodes_each_feature(subject: Subject) -> None:
     """decode gives named host arrays, one entry per feature in the features' order."""
     module = build(subject)
-    given, _ = batch(subject, labelled=False)
-    count = len(LENGTHS)
+    table = unlabelled(labelled(subject))
+    given, count = batch_for(module, table), len(table)
     with torch.no_grad():
         output = answered(module, given)
         decoded = module.decode(output, given)
@@ -189,7 +138,31 @@ def decodes_each_feature(subject: Subject) -> None:
         require(_same(entry, other), "decoding the same output twice differs")
     differ = any(not _same(decoded[0], entry) for entry in decoded[1:])
     require(differ, "every feature gets the same answer")
-    _require_rows_kept(module, given, decoded)
+    _require_rows_kept(module, table, decoded)
+
+
+def layouts_agree(subject: Subject) -> None:
+    """Padding never counts: losses and answers are the same from rows packed and padded to any
+    length; the losses of a head that asks for so many tokens are those of that length.
+    """
+    module, table = build(subject), labelled(subject)
+    usual = batch_for(module, table)
+    longer = usual.context.max_length + 8
+    output = random_output(usual)
+    parts = [real_tokens(each, usual) for each in output.layers or ()]
+    assert output.pooled_RH is not None
+    padded = collate(table, layout=longer)
+    with torch.no_grad():
+        one = module(output, usual)
+        other = module(output_of(padded, parts, output.pooled_RH), padded)
+    told = f"in rows padded to {longer} tokens"
+    for name, (value, _) in one.losses.items():
+        if not isinstance(module.layout, int):
+            require_close(other.losses[name][0], value, f"loss {name} is another {told}")
+    pairs = zip(module.decode(one, usual), module.decode(other, padded), strict=True)
+    for number, (entry, again) in enumerate(pairs):
+        same = _same(entry, again, tolerance=TOLERANCE)
+        require(same, f"feature {number} is answered otherwise {told}")
 
 
 def parameter_count(subject: Subject) -> None:
@@ -227,7 +200,7 @@ def save_and_load(subject: Subject) -> None:
     }
     component = Component("heads.task", names, other, required=bool(stored))
     load_tensors(stored, CheckpointDescription("bertmod"), [component])
-    given, _ = batch(subject)
+    given = batch_for(module, labelled(subject))
     with torch.no_grad():
         expected, found = answered(module, given), answered(other, given)
     for name, value in expected.logits.items():
@@ -237,7 +210,7 @@ def save_and_load(subject: Subject) -> None:
 def trains(subject: Subject) -> None:
     """Every parameter gets a gradient from its losses."""
     module = build(subject)
-    given, _ = batch(subject)
+    given = batch_for(module, labelled(subject))
     _total(answered(module, given)).backward()  # type: ignore[no-untyped-call]
     silent = [name for name, value in gradients(module).items() if value is None]
     require(not silent, f"no gradient reaches {listed(silent)}")
@@ -249,7 +222,7 @@ def trains(subject: Subject) -> None:
 def half_precision(subject: Subject) -> None:
     """Under bf16 autocast, with an encoder's output in bf16, losses are still fp32 and finite."""
     module = build(subject)
-    given, _ = batch(subject)
+    given = batch_for(module, labelled(subject))
     output = random_output(given)
     pooled, layers = output.pooled_RH, output.layers or ()
     half = replace(
@@ -268,7 +241,7 @@ def half_precision(subject: Subject) -> None:
 def dropout_from_context(subject: Subject) -> None:
     """Randomness comes from the batch's context alone, whatever mode the module is in."""
     module = build(subject)
-    given, _ = batch(subject)
+    given = batch_for(module, labelled(subject))
     with torch.no_grad():
         expected = answered(module, given)
         module.train()
@@ -284,6 +257,7 @@ CHECKS = (
     losses_are_counted_sums,
     no_targets_no_loss,
     decodes_each_feature,
+    layouts_agree,
     parameter_count,
     tensor_names,
     save_and_load,
@@ -303,28 +277,27 @@ def _total(output: HeadOutput) -> Tensor:
     return torch.stack([weight * value for value, weight in output.losses.values()]).sum()
 
 
-def _require_rows_kept(module: Any, given: Batch, decoded: Sequence[Arrays]) -> None:
-    """A feature's answer must be that of its own row, alone in a batch."""
+def _require_rows_kept(module: Any, table: FeatureTable, decoded: Sequence[Arrays]) -> None:
+    """A feature's answer must be that of its own rows, alone in a batch."""
+    given = batch_for(module, table)
     output = random_output(given)
-    assert output.pooled_RH is not None
-    for index, span in enumerate(_spans(given)):
-        own = batch_of([rows_of()[index]])
-        part = replace(
-            output,
-            hidden_TH=output.hidden_TH[span],
-            pooled_RH=output.pooled_RH[index : index + 1],
-            layers=tuple(each[span] for each in output.layers or ()),
-        )
+    for index in range(len(table)):
+        own = batch_for(module, table.take(np.array([index])))
         with torch.no_grad():
-            (alone,) = module.decode(module(part, own), own)
+            (alone,) = module.decode(module(_part(output, given, own, table, index), own), own)
         told = f"feature {index} is answered otherwise than alone: answers are in another order?"
-        require(_same(alone, decoded[index], tolerance=1e-5), told)
+        require(_same(alone, decoded[index], tolerance=TOLERANCE), told)
 
 
-def _spans(given: Batch) -> list[slice]:
-    """Real tokens of each row."""
-    starts = given.context.first_token_of_row_R.tolist()
-    return [slice(start, start + length) for start, length in zip(starts, LENGTHS, strict=True)]
+def _part(
+    output: EncoderOutput, given: Batch, own: Batch, table: FeatureTable, index: int
+) -> EncoderOutput:
+    """What is one feature's of the output of a batch, for a batch of its own."""
+    rows = slice(*table.row_bounds[index : index + 2].tolist())
+    tokens = slice(*table.token_bounds[[rows.start, rows.stop]].tolist())
+    layers = [real_tokens(each, given)[tokens] for each in output.layers or ()]
+    assert output.pooled_RH is not None
+    return output_of(own, layers, output.pooled_RH[rows])
 
 
 def _same(one: Arrays, other: Arrays, *, tolerance: float = 0.0) -> bool:

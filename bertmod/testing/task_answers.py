@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, permutations
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,17 +20,14 @@ from bertmod.engine.evaluate import outputs_by_example
 from bertmod.errors import DataError
 from bertmod.library import installed
 from bertmod.testing.subject import Subject, require
+from bertmod.testing.sure_heads import HEADS, Answers, SureHead
 from bertmod.testing.tasks import build, copied, features_of, metrics, ready, some
-
-CLASSES, VALUES = "bertmod/classification", "bertmod/regression"
-TARGET = "labels"
-"""The target that both heads read."""
-
-FEW_CLASSES = 4
-"""Up to so many classes, every way of confusing them is tried."""
 
 ROWS = 16
 """Examples of a split whose answers are changed to see whether they are written."""
+
+WAYS = 4
+"""How many ways of answering are tried."""
 
 MOST_EXAMPLES = 100_000
 NEARLY = 1e-6
@@ -38,11 +35,12 @@ NEARLY = 1e-6
 
 
 class _Known(NamedTuple):
-    """Examples whose features all have a target, and those targets."""
+    """Examples whose features all say an answer, and those answers."""
 
+    head: SureHead
     examples: list[Example]
     table: FeatureTable
-    targets: np.ndarray
+    answers: Answers
 
 
 def right_answers(subject: Subject) -> None:
@@ -52,14 +50,14 @@ def right_answers(subject: Subject) -> None:
     task, info = ready(subject)
     for split, declared in subject.spec.metrics(subject.config).items():
         known = _known(subject, task, split, info)
-        if known is None or len(np.unique(known.targets)) < 2:
+        if known is None or len({answer.tobytes() for answer in known.answers}) < 2:
             continue
-        right = _predicted(task, known, known.targets, info)
+        right = _predicted(task, known, known.answers, info)
         _require_labels(split, known, right, info)
         best = task.score(split, known.examples, right)
         others = [
             task.score(split, known.examples, _predicted(task, known, answers, info))
-            for answers in _confused(known.targets, len(info.labels or ()))
+            for answers in known.head.confused(list(known.table), known.answers, info)
         ]
         for name in declared:
             _require_best(f'{name} of split "{split}"', name, best, others)
@@ -72,21 +70,47 @@ def labels_stay_hidden(subject: Subject) -> None:
     task, info = ready(subject)
     for split in subject.spec.metrics(subject.config):
         known = _known(subject, task, split, info)
-        key = None if known is None else _label_key(known, info)
-        if known is None or key is None:
+        keys = () if known is None else _label_keys(known, info)
+        if known is None or not keys:
             continue
         whole = _rows(known.table)
-        bare = [{k: v for k, v in each.items() if k != key} for each in known.examples]
-        others = sorted({each[key] for each in known.examples})
-        after = dict(zip(others, [*others[1:], others[0]], strict=True))
-        moved = [{**each, key: after[each[key]]} for each in known.examples]
+        bare = [{k: v for k, v in each.items() if k not in keys} for each in known.examples]
+        moved = [
+            {**each, **{key: other[key] for key in keys}}
+            for each, other in zip(known.examples, _with_other_labels(known, keys), strict=True)
+        ]
         for what, changed in (("without", bare), ("with another", moved)):
             try:
                 table = features_of(task, changed, info)
             except Exception:  # examples of this task cannot be without it
                 continue
             same = _rows(table) == whole
-            require(same, f'split "{split}": {what} "{key}" an example has other rows')
+            told = '", "'.join(keys)
+            require(same, f'split "{split}": {what} "{told}" an example has other rows')
+
+
+def samples_score_alike(subject: Subject) -> None:
+    """A task with a resampler scores any rows of a split as score does, rows that are there twice
+    too.
+    """
+    task, info = ready(subject)
+    for split in subject.spec.metrics(subject.config):
+        known = _known(subject, task, split, info)
+        if known is None or not hasattr(task, "resampler"):
+            continue
+        examples = known.examples
+        predictions = _varied(subject, task, examples, info)[0] or _predicted(
+            task, known, known.answers, info
+        )
+        sample = task.resampler(split, examples, predictions)
+        for rows in (np.arange(len(examples)), np.arange(len(examples)) ** 2 % len(examples)):
+            drawn = [examples[row] for row in rows], [predictions[row] for row in rows]
+            expected, found = task.score(split, *drawn), sample(rows)
+            same = expected.keys() == found.keys() and all(
+                abs(found[name] - score) <= NEARLY for name, score in expected.items()
+            )
+            told = f"{dict(found)}, score {dict(expected)} of the same rows"
+            require(same, f'split "{split}": the resampler gives {told}')
 
 
 def fingerprint_follows_data(subject: Subject) -> None:
@@ -107,84 +131,76 @@ def writes_each_answer(subject: Subject) -> None:
         if role == "train":
             continue
         examples = list(task.read(split))
-        predictions = _varied(subject, task, examples, info)
-        if predictions is None:
+        predictions, *others = _varied(subject, task, examples, info)
+        if not others:
             continue
         before = _written(task, split, examples, predictions)
         for place in sorted({*np.linspace(0, len(examples) - 1, ROWS).round().astype(int)}):
             changes = any(
-                _written(task, split, examples, other) != before
-                for other in _with_other_answer(predictions, int(place))
+                _written(task, split, examples, _changed(predictions, other, int(place))) != before
+                for other in others
             )
             lost = f"the answer to {examples[place]['id']!r} is in none of its files"
             require(changes, f'split "{split}": write leaves rows out: {lost}')
 
 
-CHECKS = (right_answers, labels_stay_hidden, fingerprint_follows_data, writes_each_answer)
+CHECKS = (
+    right_answers,
+    labels_stay_hidden,
+    samples_score_alike,
+    fingerprint_follows_data,
+    writes_each_answer,
+)
 
 
-def _head(subject: Subject) -> str:
-    """Full name of the head that the task uses."""
+def _head(subject: Subject) -> SureHead | None:
+    """What is known of the head that the task uses; None if it is of a kind not known here."""
     name = subject.spec.head(subject.config)["name"]
-    return installed().get("head", name, near="bertmod").full_name
+    return HEADS.get(installed().get("head", name, near="bertmod").full_name)
 
 
 def _known(subject: Subject, task: Any, split: str, info: TaskInfo) -> _Known | None:
     """The examples of a split that have a target; None if the head is of another kind."""
-    if _head(subject) not in (CLASSES, VALUES) or (_head(subject) == CLASSES and not info.labels):
+    head = _head(subject)
+    if head is None:
         return None
     kept = []
     for example in some(task, split):
         table = features_of(task, [example], info)
-        if len(table) and TARGET in table.targets:
-            values = np.asarray(table.targets[TARGET].values)
-            there = values >= 0 if _head(subject) == CLASSES else np.isfinite(values)
-            if there.all():
-                kept.append(example)
+        if len(table) and all(head.right(feature) is not None for feature in table):
+            kept.append(example)
     if not kept:
         return None
     table = features_of(task, kept, info)
-    return _Known(kept, table, np.asarray(table.targets[TARGET].values))
+    answers = [answer for each in table if (answer := head.right(each)) is not None]
+    return _Known(head, kept, table, answers)
 
 
-def _decoded(answers: np.ndarray, count: int) -> list[dict[str, np.ndarray]]:
-    """What a head gives that is sure of these answers, one per feature."""
-    if answers.dtype.kind in "iu":
-        return [{"probabilities": row} for row in np.eye(count, dtype=np.float32)[answers]]
-    return [{"value": np.asarray(value, np.float32)} for value in answers]
-
-
-def _predicted(task: Any, known: _Known, answers: np.ndarray, info: TaskInfo) -> list[Any]:
-    decoded = _decoded(answers, len(info.labels or ()))
+def _predicted(task: Any, known: _Known, answers: Answers, info: TaskInfo) -> list[Any]:
+    decoded = [
+        known.head.decoded(feature, answer, info)
+        for feature, answer in zip(known.table, answers, strict=True)
+    ]
     outputs = outputs_by_example(len(known.examples), known.table, decoded)
     return list(task.predict(known.examples, outputs, info))
+
+
+def _class_names(known: _Known, info: TaskInfo) -> list[str] | None:
+    """The label that each feature's answer is the index of; None if answers are no such index."""
+    labels = info.labels or ()
+    single = all(answer.ndim == 0 and answer.dtype.kind in "iu" for answer in known.answers)
+    inside = single and all(answer < len(labels) for answer in known.answers)
+    return [labels[int(answer)] for answer in known.answers] if inside else None
 
 
 def _require_labels(
     split: str, known: _Known, predictions: Sequence[Mapping[str, Any]], info: TaskInfo
 ) -> None:
     """Predictions that name one of the task's labels name the one that the head was sure of."""
-    if known.targets.dtype.kind not in "iu":
-        return
-    labels = info.labels or ()
-    for feature, target in zip(known.table, known.targets.tolist(), strict=True):
+    for feature, label in zip(known.table, _class_names(known, info) or (), strict=False):
         given = predictions[feature.example].get("label")
         told = f'split "{split}": predict says {given!r} where the head is sure of'
-        require(given not in labels or given == labels[target], f"{told} {labels[target]!r}")
-
-
-def _confused(targets: np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """Wrong answers: classes or values taken for others, then examples for others."""
-    if targets.dtype.kind in "iu":
-        every = np.arange(count)
-        ways = permutations(range(count)) if count <= FEW_CLASSES else ()
-        for way in (*ways, every[::-1], np.roll(every, 1)):
-            if list(way) != every.tolist():
-                yield np.asarray(way)[targets]
-    else:
-        yield targets.min() + targets.max() - targets
-    for seed in range(3):
-        yield np.random.default_rng(seed).permutation(targets)
+        require(given not in (info.labels or ()) or given == label, f"{told} {label!r}")
 
 
 def _require_best(
@@ -205,18 +221,22 @@ def _require_best(
     )
 
 
-def _label_key(known: _Known, info: TaskInfo) -> str | None:
-    """The key of examples that has the label; None if that cannot be told."""
-    if known.targets.dtype.kind in "iu" and len(known.table) == len(known.examples):
-        names = [(info.labels or ())[target] for target in known.targets]
+def _label_keys(known: _Known, info: TaskInfo) -> tuple[str, ...]:
+    """The keys of examples that have the label; none if that cannot be told."""
+    names = _class_names(known, info)
+    if names is not None and len(known.table) == len(known.examples):
         for key in known.examples[0]:
             if key != "id" and [each.get(key) for each in known.examples] == names:
-                return key
-    labels = [each.get("label") for each in known.examples]
-    plain = all(isinstance(each, str) for each in labels) or all(
-        isinstance(each, int | float) for each in labels
-    )
-    return "label" if plain else None
+                return (key,)
+    return tuple(key for key in known.head.labels if all(key in each for each in known.examples))
+
+
+def _with_other_labels(known: _Known, keys: Sequence[str]) -> Iterator[Example]:
+    """For each example another whose labels are not the same; itself if there is none."""
+    shown = [[repr(each[key]) for key in keys] for each in known.examples]
+    for place, own in enumerate(shown):
+        others = (other for other, labels in enumerate(shown) if labels != own)
+        yield known.examples[next(others, place)]
 
 
 def _rows(table: FeatureTable) -> list[Any]:
@@ -260,26 +280,30 @@ def _line_dropped(content: bytes) -> bytes:
 
 def _varied(
     subject: Subject, task: Any, examples: Sequence[Example], info: TaskInfo
-) -> list[Any] | None:
-    """Predictions that are not all the same; None if the head is of a kind not known here."""
-    head, count = _head(subject), len(info.labels or ())
-    answerable = count > 1 if head == CLASSES else head == VALUES
-    if len(examples) < 2 or not answerable:
-        return None
+) -> list[list[Any]]:
+    """Predictions that are not all the same, several times, each time others; those of the first
+    time are empty if the head is of a kind not known here.
+    """
+    head = _head(subject)
+    if head is None or len(examples) < 2:
+        return [[]]
     table = features_of(task, examples, info)
-    owners = np.array([feature.example for feature in table])
-    answers = owners % count if head == CLASSES else (owners % 2).astype(np.float32)
-    outputs = outputs_by_example(len(examples), table, _decoded(answers, count))
-    return list(task.predict(examples, outputs, info))
+
+    def predicted(step: int) -> list[Any]:
+        decoded = [
+            head.decoded(feature, head.varied(feature, feature.example + step, info), info)
+            for feature in table
+        ]
+        return list(task.predict(examples, outputs_by_example(len(examples), table, decoded), info))
+
+    return [predicted(step) for step in range(WAYS)]
 
 
-def _with_other_answer(predictions: Sequence[Any], place: int) -> Iterator[list[Any]]:
-    """The predictions with one answered as its neighbours are."""
-    for step in range(1, min(len(predictions), FEW_CLASSES + 1)):
-        other = predictions[(place + step) % len(predictions)]
-        changed = list(predictions)
-        changed[place] = {**other, "id": predictions[place]["id"]}
-        yield changed
+def _changed(predictions: Sequence[Any], others: Sequence[Any], place: int) -> list[Any]:
+    """The predictions with one answered otherwise."""
+    changed = list(predictions)
+    changed[place] = others[place]
+    return changed
 
 
 def _written(

@@ -22,6 +22,7 @@ from bertmod.library import installed
 from bertmod.recipe.foundation import cached_sample
 from bertmod.testing.answers import decoded_at_random
 from bertmod.testing.subject import Subject, located, require
+from bertmod.testing.target_kinds import require_kinds
 from bertmod.wording import listed, shown
 
 ROLES = ("train", "dev", "test")
@@ -31,7 +32,8 @@ SOME = 40
 
 
 def build(subject: Subject, *, max_length: int = MAX_LENGTH, strict: bool = False) -> Any:
-    """The task, not yet bound to data."""
+    """The task, not yet bound to data; with longer rows if its own are at least so long."""
+    max_length = max(max_length, subject.spec.min_length(subject.config))
     context = TaskContext(subject.spec.name, tokenizer(), max_length, metrics(), strict)
     return subject.spec.build(subject.config, context)
 
@@ -167,9 +169,11 @@ def reads_examples(subject: Subject) -> None:
 
 def makes_features(subject: Subject) -> None:
     """features gives rows of vocabulary ids no longer than max_length, with the example they
-    belong to and, where examples have labels, the targets that the spec declares.
+    belong to and, where examples have labels, the targets that the spec declares; those of a dev
+    split may be left out.
     """
-    for max_length in (MAX_LENGTH, 8):
+    shortest = subject.spec.min_length(subject.config)
+    for max_length in {max(MAX_LENGTH, shortest), max(8, shortest)}:
         task, info = ready(subject, max_length=max_length)
         declared = subject.spec.targets(subject.config)
         for split, role in task.splits.items():
@@ -183,14 +187,14 @@ def makes_features(subject: Subject) -> None:
             ids = table.tokens["input_ids"]
             known = len(ids) == 0 or 0 <= ids.min() <= ids.max() < tokenizer().vocab_size
             require(known, f"{told}: input_ids has an id outside the vocabulary")
-            if role != "test":
-                given = {*table.targets, *table.positions}
+            given = {*table.targets, *table.positions}
+            if role == "train" or (role == "dev" and given):
                 require(
                     given == set(declared),
                     f"{told}: targets {listed(sorted(given))}, its spec declares "
                     f"{listed(sorted(declared))}",
                 )
-                _require_kinds(table, declared, info, told)
+                require_kinds(table, declared, info, told)
 
 
 def features_repeat(subject: Subject) -> None:
@@ -316,21 +320,6 @@ def _require_json(value: Mapping[str, Any], what: str) -> None:
         json.dumps(dict(value))
     except TypeError as error:
         raise AssertionError(f"{what} has values that JSON lacks: {error}") from error
-
-
-def _require_kinds(
-    table: FeatureTable, declared: Mapping[str, str], info: TaskInfo, told: str
-) -> None:
-    for name, kind in declared.items():
-        if name not in table.targets:
-            continue
-        values = np.asarray(table.targets[name].values)
-        if kind == "class":
-            count = len(info.labels or ())
-            right = values.dtype.kind in "iu" and (values < count).all() and (values >= -1).all()
-            require(right, f"{told}: target {name} is no index into {count} labels")
-        elif kind == "value":
-            require(values.dtype.kind == "f", f"{told}: target {name} is {values.dtype}")
 
 
 def _comparable(table: FeatureTable) -> list[tuple[Any, ...]]:

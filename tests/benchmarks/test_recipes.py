@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import adapters, methods
+from benchmarks import adapters, methods, mrpc, questions, tags
 from benchmarks.peers import PEERS
 from benchmarks.results import Results, Run, score_table
 from benchmarks.settings import FineTuning
+from benchmarks.single_task import VARIANTS, Comparison, Discipline
 from bertmod.recipe.resolve import resolve
 from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.registry import load_registry
@@ -71,7 +73,7 @@ def test_peers_of_the_adapters_have_environments() -> None:
 
 
 def run(tool: str, **details: int) -> Run:
-    return Run(tool, 1, 0.5, 0.25, "fp32", 3, 7.0, details)
+    return Run(tool, 1, {"accuracy": 0.5, "F1": 0.25}, "fp32", 3, 7.0, details)
 
 
 def test_table_shows_chosen_details() -> None:
@@ -94,6 +96,31 @@ def test_other_numbers_of_parameters_are_told() -> None:
     )
 
 
-def test_fine_tuning_recipe_without_adapters_trains_everything() -> None:
-    recipe = resolved(FineTuning().recipe("mrpc", data="sample", checkpoint="", seed=1))
+DISCIPLINES = (
+    (mrpc.MRPC, FineTuning()),
+    (questions.QUESTIONS, questions.SETTINGS),
+    (tags.TAGS, tags.SETTINGS),
+)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("discipline", "settings"), DISCIPLINES)
+def test_single_tasks_have_recipes_that_train_everything(
+    discipline: Discipline, settings: FineTuning, variant: str
+) -> None:
+    comparison = Comparison(discipline, "sample", "", Path(), Path(), settings)
+    recipe = resolved(comparison.recipe(variant, seed=1))
     assert (recipe.freeze, recipe.adapters) == ("none", ())
+    (task,) = recipe.tasks
+    assert task.max_length == settings.max_length
+    assert task.head is not None
+    assert task.head.spec.name == discipline.head
+    assert getattr(task.head.config, "dropout", None) == (
+        settings.dropout if discipline.head_has_dropout else None
+    )
+
+
+def test_tools_make_as_many_steps() -> None:
+    settings = FineTuning(num_epochs=3, batch_size=16)
+    assert settings.num_steps(2549) == 3 * 160
+    assert FineTuning(steps=7).num_steps(2549) == 7

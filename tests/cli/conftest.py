@@ -112,6 +112,12 @@ def here(
     return call
 
 
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """A recipe that trains a tiny encoder on one task in a few steps."""
+    return dict(RECIPE)
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Callable[..., str]:
     """Writes a tiny recipe and gives its name; keywords replace its keys."""

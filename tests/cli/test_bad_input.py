@@ -296,7 +296,7 @@ def test_resume_with_a_changed_recipe(here, trained, fingerprint) -> None:
         f"{recipe} does not go on with this run: 2 problems\n"
         "  seed\n"
         "      42 when the run began, 3 now\n"
-        "      of a changed recipe only a larger training.num_epochs is taken\n"
+        "      of a changed recipe a larger training.num_epochs and training.offload are taken\n"
         "  training.num_epochs\n"
         "      2 when the run began, 1 now\n"
         "      a run can be made longer, not shorter\n",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
+
 TASKS = ("cola", "mrpc", "mnli", "rte", "stsb", "sst2", "qqp", "qnli")
 
 
@@ -122,3 +124,89 @@ def test_the_output_is_checked_before_any_work(here, tmp_path) -> None:
     ):
         result = here("evaluate", "not_even_looked_for", "--output", output)
         assert (result.returncode, result.stderr) == (2, f"error: {output}: {message}\n")
+
+
+def test_confidence_intervals(here, trained, tmp_path) -> None:
+    words = ("evaluate", trained, "--task", "rte", "--task", "stsb", "--resamples", "50")
+    result = here(*words, "--confidence", "0.9", "--seed", "3", "--output", "scores.json")
+    assert (result.returncode, result.stderr) == (0, "")
+    *lines, note = result.stdout.splitlines()
+    assert note == (
+        "low, high: 90 % of 50 resamples of the split's rows lie between them "
+        "(percentile bootstrap, seed 3)"
+    )
+    rows = [line.split() for line in lines]
+    assert rows[0] == ["task", "split", "metric", "score", "low", "high"]
+    values = json.loads((tmp_path / "scores.json").read_text())
+    assert list(values) == ["/".join(row[:3]) for row in rows[1:]]
+    plain = [line.split()[3] for line in here(*words[:6]).stdout.splitlines()[1:]]
+    assert [row[3] for row in rows[1:]] == plain
+    for row, value in zip(rows[1:], values.values(), strict=True):
+        assert [f"{value[key]:.4f}" for key in ("score", "low", "high")] == row[3:]
+        assert value["low"] <= value["high"]
+    assert values["rte/dev/accuracy"]["low"] < values["rte/dev/accuracy"]["high"]
+    again = here(*words, "--confidence", "0.9", "--seed", "3")
+    assert again.stdout == result.stdout
+    assert here(*words, "--confidence", "0.9", "--seed", "4").stdout != result.stdout
+
+
+def test_googles_files(here, trained, tmp_path) -> None:
+    words = ("evaluate", trained, "--format", "google", "--output", "out", "--from", "final")
+    result = here(*words, "--task", "mrpc", "--task", "mnli", "--task", "stsb")
+    assert (result.returncode, result.stderr) == (0, "")
+    files = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.txt")}
+    assert files == {
+        *("mrpc/eval_results.txt", "stsb/eval_results.txt"),
+        *(f"mnli/{split}/eval_results.txt" for split in ("dev_matched", "dev_mismatched")),
+    }
+    found = {}
+    for name, keys in (
+        ("mrpc", ["eval_accuracy", "eval_f1", "eval_loss", "global_step", "loss"]),
+        ("stsb", ["eval_loss", "eval_pearson", "eval_spearman", "global_step", "loss"]),
+    ):
+        lines = (tmp_path / "out" / name / "eval_results.txt").read_text().splitlines()
+        found[name] = dict(line.split(" = ") for line in lines)
+        assert list(found[name]) == keys
+        assert (found[name]["global_step"], found[name]["loss"]) == ("6", found[name]["eval_loss"])
+    shown = {tuple(line.split()[:3]): line.split()[3] for line in result.stdout.splitlines()}
+    accuracy = float(found["mrpc"]["eval_accuracy"])
+    assert f"{accuracy:.4f}" == shown["mrpc", "dev", "accuracy"]
+    assert 0.3 < float(found["mrpc"]["eval_loss"]) < 1.5
+
+
+def test_pictures_of_a_run_without_null_odds(here, trained, tmp_path) -> None:
+    result = here("evaluate", trained, "--task", "rte", "--plots", "drawn")
+    assert result.stdout.splitlines()[1].split()[:3] == ["rte", "dev", "accuracy"]
+    assert (result.returncode, result.stderr) == (
+        2,
+        "error: --plots: nothing was drawn, for no task that was scored has null odds\n"
+        '  it draws SQuAD of version "2.0"\n',
+    )
+    assert not (tmp_path / "drawn").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--format", "google"),
+            "--format google writes files into --output FOLDER, which is not given\n",
+        ),
+        (
+            ("--format", "google", "--output", "file"),
+            "file: is a file; --format google writes into a folder\n",
+        ),
+        (("--resamples", "9"), "--resamples goes with --confidence, which is not given\n"),
+        (("--seed", "9"), "--seed goes with --confidence, which is not given\n"),
+        (("--null-odds", "x"), "--null-odds goes with --predictions FILE, which is not given\n"),
+        (
+            ("--confidence", "95"),
+            "Invalid value for '--confidence': 95 is not between 0 and 1; usual: 0.95\n"
+            "try: bertmod evaluate --help\n",
+        ),
+    ],
+)
+def test_words_that_are_refused(here, tmp_path, words, message) -> None:
+    (tmp_path / "file").touch()
+    result = here("evaluate", "not_even_looked_for", *words)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"error: {message}")

@@ -108,3 +108,30 @@ def test_a_paper_recipe_asks_for_data_and_checkpoint(here) -> None:
         "      null: the recipe does not say where the checkpoint is",
         "      give --checkpoint PATH, or write the path here",
     ]
+
+
+def test_fp16_and_an_offloaded_optimizer_are_told(here, recipe) -> None:
+    training = {"device": "cpu", "steps_per_epoch": 2, "precision": "fp16", "offload": "cpu"}
+    plain = here("plan", recipe(training={**training, "precision": "fp32", "offload": None}))
+    for scale, told in (("dynamic", "dynamic"), (128, "128")):
+        result = here("plan", recipe(training={**training, "loss_scale": scale}))
+        assert result.returncode == 0, result.stderr
+        slow, nothing = result.stderr.splitlines()
+        assert slow.startswith("WARNING: fp16 is meant for GPUs")
+        assert nothing.startswith('WARNING: offload "cpu" saves nothing here')
+        lines = result.stdout.splitlines()
+        assert lines[3].endswith(
+            f"fp16 (loss scale {told}) on cpu, optimizer offloaded to host memory"
+        )
+        device, host = lines[-3:-1]
+        assert re.fullmatch(
+            r"memory of a step, estimated: \d+ MiB \(weights \d+ MiB, gradients \d+ MiB, "
+            r"activations \d+ MiB\)",
+            device,
+        )
+        assert re.fullmatch(
+            r"host memory of the offloaded optimizer, estimated: \d+ MiB \(state \d+ MiB, "
+            r"the rest copies of weights and gradients\)",
+            host,
+        )
+    assert "offload" not in plain.stdout + plain.stderr

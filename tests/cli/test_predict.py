@@ -191,8 +191,8 @@ def test_what_stands_beside_the_rows(refused, table) -> None:
         *("--columns", "a", "--output", "out"),
     )
     refused(
-        "error: give --input FILE, whose rows are to be answered, or --output FOLDER for the "
-        "answers of the test splits\n",
+        "error: give --input FILE, whose rows are to be answered, or --text TEXT, or --output "
+        "FOLDER for the answers of the test splits\n",
         *("--task", "cola"),
     )
     refused(
@@ -247,7 +247,7 @@ def test_an_input_that_cannot_be_read(refused, table) -> None:
     words = ("--task", "cola", "--input")
     missing = "error: x.tsv: cannot be read: No such file or directory\n"
     refused(missing, *words, "x.tsv")
-    endings = "error: x.txt: input files end in .tsv, .csv, .jsonl\n"
+    endings = "error: x.txt: input files end in .tsv, .csv, .jsonl, .parquet\n"
     refused(endings, *words, table("x.txt", "text\nA cat.\n"))
     refused("error: e.tsv: the table has no rows\n", *words, table("e.tsv", "text\n"))
     wide = "error: w.tsv, line 3: 2 columns, the header has 1\n"
@@ -257,7 +257,7 @@ def test_an_input_that_cannot_be_read(refused, table) -> None:
 def test_an_output_is_checked_before_any_work(refused, table, tmp_path) -> None:
     (tmp_path / "folder.tsv").mkdir()
     words = ("--task", "cola", "--input", "not_even_looked_for.tsv", "--output")
-    refused("error: y.txt: output files end in .tsv, .jsonl\n", *words, "y.txt")
+    refused("error: y.txt: output files end in .tsv, .json, .jsonl\n", *words, "y.txt")
     refused("error: no/y.tsv: there is no folder no\n", *words, "no/y.tsv")
     refused("error: folder.tsv: is a folder, not a file\n", *words, "folder.tsv")
     table("file", "")

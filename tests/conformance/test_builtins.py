@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,6 +126,122 @@ def diagnostic(folder: Path) -> None:
     write_pairs(folder / "diagnostic/diagnostic.tsv", None)
 
 
+def tags(folder: Path) -> None:
+    """Sentences with entities in column files and in tables."""
+    (folder / "CoNLL2003").mkdir()
+    for number, split in enumerate(("train", "dev", "test")):
+        lines, rows = ["-DOCSTART- -X- O", ""], []
+        for place in range(12):
+            words = [
+                "Ann",
+                "Lee",
+                "of",
+                f"Town{(place + number) % 5}",
+                *("runs" for _ in range(place)),
+            ]
+            own = ["I-PER", "I-PER", "O", "I-LOC", *("O" for _ in range(place))]
+            lines += [*(f"{word} NN {tag}" for word, tag in zip(words, own, strict=True)), ""]
+            rows.append(json.dumps({"words": words, "tags": own}))
+        (folder / f"CoNLL2003/{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def choices(folder: Path) -> None:
+    """Scenes with endings in SWAG's columns, and questions with choices in a table."""
+    (folder / "SWAG").mkdir()
+    for split in ("train", "val", "test"):
+        endings = [f"ending{number}" for number in range(4)]
+        header = ["", "sent1", "sent2", *endings, *(["label"] if split != "test" else [])]
+        lines, rows = [",".join(header)], []
+        for row in range(12):
+            ends = [f'"falls, {row + number} times"' for number in range(4)]
+            label = [str(row % 4)] if split != "test" else []
+            lines.append(",".join([str(row), f"The cup {row} stands .", "It", *ends, *label]))
+            some = [f"it falls {number} times" for number in range(2 + row % 3)]
+            context = f"The cup {row} stands ."
+            rows.append(json.dumps({"context": context, "choices": some, "label": row % 2}))
+        (folder / f"SWAG/{split}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def write_rows(path: Path, rows: list[list[str]], *, separator: str = "\t") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [separator.join(row) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def tables(folder: Path) -> None:
+    """Tables of the user's own, with a class, a value and several labels in each row."""
+    header = ["key", "title", "body", "kind", "grade", "topics", "hot", "cold"]
+    for split, count in (("train", 30), ("dev", 20), ("test", 20)):
+        rows = [header]
+        for n in range(count):
+            topics = [name for name, step in (("cups", 2), ("falls", 3)) if n % step == 0]
+            flags = [str(int(n % 2 == 0)), str(int(n % 3 == 0))]
+            text = [f"{split}{n}", f"The cup {n} fell", f"It fell {n} times"]
+            rows.append(
+                [*text, ("no", "yes", "maybe")[n % 3], str(n % 5), "|".join(topics), *flags]
+            )
+        write_rows(folder / f"{split}.csv", rows, separator=",")
+    write_rows(folder / "semicolons.csv", rows, separator=";")
+
+
+def xnli(folder: Path) -> None:
+    """Rows of two languages in XNLI's columns."""
+    labels = ("contradiction", "entailment", "neutral")
+    rows = [["premise", "hypo", "label"]]
+    rows += [
+        [f"The cup {n}", f"It {n}", labels[n % 3].replace("ction", "ctory")] for n in range(18)
+    ]
+    for language in ("zh", "de"):
+        write_rows(folder / f"XNLI/multinli.train.{language}.tsv", rows)
+    for split in ("dev", "test"):
+        header = ["language", "gold_label", *(["parse"] * 4), "sentence1", "sentence2", "pairID"]
+        told = [header] + [
+            [language, labels[n % 3], *([""] * 4), f"The cup {n}", f"It {n} {language}", str(n)]
+            for n in range(9)
+            for language in ("de", "zh")
+        ]
+        write_rows(folder / f"XNLI/xnli.{split}.tsv", told)
+
+
+FILES = {"train": "train.csv", "dev": "dev.csv", "test": "test.csv"}
+TEXTS = {"text": ["title", "body"], "id_column": "key"}
+
+
+def questions(folder: Path) -> None:
+    """Questions about texts in SQuAD's form, with and without answers, and in tables."""
+    (folder / "SQuAD").mkdir()
+    for split in ("train", "dev", "test"):
+        rows = [["question", "context", "answer"]]
+        paragraphs: dict[str, list[Any]] = {"v1.1": [], "v2.0": []}
+        for number in range(12):
+            names = [f"cup{number}", f"jar{number + 5}", "the lid ."]
+            context = f"The {names[0]} fell .\u202fA {names[1]} (not {names[0]}) kept {names[2]}"
+            answer = names[number % 3]
+            own = {"text": answer, "answer_start": context.find(answer)}
+            about = {"question": f"What fell {number} times?", "id": f"{split}{number}"}
+            known = [] if split == "test" else [own]
+            rows.append([about["question"], context, answer if number % 4 else ""])
+            first = {**about, "answers": known}
+            second = {
+                **about,
+                "answers": known if number % 4 else [],
+                "is_impossible": not number % 4,
+            }
+            paragraphs["v1.1"].append({"context": context, "qas": [first]})
+            paragraphs["v2.0"].append({"context": context, "qas": [second]})
+        for version, each in paragraphs.items():
+            whole = {"version": version, "data": [{"title": "Cups", "paragraphs": each}]}
+            path = folder / f"SQuAD/{split}-{version}.json"
+            path.write_text(json.dumps(whole, indent=1), encoding="utf-8")
+        with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+
+SPANS = {"max_query_length": 8, "doc_stride": 5}
+SPAN_TABLE = {"train": "train.csv", "dev": "dev.csv", "test": "test.csv", "no_answers": True}
+
 test_builtins = conformance(
     "bertmod",
     configs={
@@ -142,9 +259,46 @@ test_builtins = conformance(
         "cosine": [{"warmup_proportion": 0.5}],
         "constant": [{"warmup_steps": 4}],
         "wordpiece": [{"split_cjk": False, "drop_unassigned": True, "max_word_length": 5}],
+        "table": [
+            {**FILES, **TEXTS, "label": "kind"},
+            {**FILES, **TEXTS, "label": "grade", "value_range": [0, 4], "metrics": ["rmse", "mae"]},
+            {**FILES, "text": "body", "label": "topics", "label_separator": "|"},
+            {**FILES, "text": "body", "label": ["hot", "cold"], "metrics": ["exact_match"]},
+            {
+                "train": "semicolons.csv",
+                "split": {"dev": 0.3, "test": 0.2},
+                "delimiter": ";",
+                "text": ["title", "kind", "body"],
+                "label": "grade",
+            },
+        ],
+        "xnli": [{"language": "de"}, {"language": "de", "train_language": "zh"}],
         "f1": [{"positive": "0"}],
+        "classification": [{"class_weights": "balanced"}],
+        "token_classification": [{"class_weights": {"yes": 3.0}}],
+        "multi_label": [{"positive_weights": {"no": 2.0}}],
+        "span": [{"mask_padding": False}],
         "jsonl": [{"every_steps": 3}],
+        "squad": [
+            {**SPANS, "test": "SQuAD/test-v1.1.json"},
+            {**SPANS, "version": "2.0", "n_best_size": 3},
+        ],
+        "span_table": [{**SPANS, **SPAN_TABLE}],
+        "conll": [{"scheme": "none", "doc_stride": 3}],
+        "tag_table": [{"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}],
+        "choice_table": [{"train": "train.jsonl", "dev": "val.jsonl", "test": "test.jsonl"}],
     },
-    data={"wnli": wnli, "ax": diagnostic},
+    data={
+        "squad": questions,
+        "span_table": questions,
+        "conll": tags,
+        "tag_table": tags,
+        "swag": choices,
+        "choice_table": choices,
+        "wnli": wnli,
+        "ax": diagnostic,
+        "table": tables,
+        "xnli": xnli,
+    },
     checkpoint={"huggingface": huggingface, "bert_n_pals": bert_n_pals, "bertmod": own_model},
 )

@@ -11,6 +11,9 @@ from torch import nn
 
 from bertmod import EmptyConfig, HeadOutput
 from bertmod.builtin.heads.modules import Classification
+from bertmod.builtin.heads.multiple_choice import MultipleChoice
+from bertmod.builtin.heads.span import AnswerSpan
+from bertmod.builtin.heads.token_classification import TokenClassification
 from bertmod.library import installed
 from bertmod.testing import heads
 
@@ -63,6 +66,21 @@ class OneAnswer(Classification):
         return super().decode(output, batch)[:1]
 
 
+class CountsPadding(Classification):
+    def forward(self, output, batch):
+        made = super().forward(output, batch)
+        scale = len(batch.input_ids_T) / 100
+        return HeadOutput({"logits": made.logits["logits"] * scale}, made.losses)
+
+
+class LossOfPadding(Classification):
+    def forward(self, output, batch):
+        made = super().forward(output, batch)
+        tokens = len(batch.input_ids_T)
+        losses = {name: (value + tokens, weight) for name, (value, weight) in made.losses.items()}
+        return HeadOutput(made.logits, losses)
+
+
 class Extra(Classification):
     def __init__(self, config, context):
         super().__init__(config, context)
@@ -102,7 +120,9 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("losses_are_counted_sums", OtherName, "num_targets names labels, the losses are classif"),
     ("no_targets_no_loss", LossAlways, "without targets there is a loss none"),
     ("decodes_each_feature", Backwards, "feature 0 is answered otherwise than alone"),
-    ("decodes_each_feature", OneAnswer, "1 entries for 4 features"),
+    ("decodes_each_feature", OneAnswer, "1 entries for 7 features"),
+    ("layouts_agree", CountsPadding, "feature 0 is answered otherwise in rows padded to"),
+    ("layouts_agree", LossOfPadding, "loss classification is another in rows padded to 40"),
     ("parameter_count", Extra, "num_parameters says 75, the module has 77"),
     ("tensor_names", Extra, "the module has tensors that its names lack: extra"),
     ("save_and_load", Elsewhere, "logits logits differ after loading"),
@@ -135,3 +155,48 @@ def test_targets_of_another_kind_come_from_the_author(verdict, material) -> None
         return {"labels": draws.integers(0, 3, len(lengths))}
 
     assert verdict(spec, "trains", material=material(targets=targets)) == ""
+
+
+class SpanOverPadding(AnswerSpan):
+    def _rows(self, logits_T2, context):
+        return context.pad(logits_T2)[0]
+
+
+class ChoiceOfRows(MultipleChoice):
+    def decode(self, output, batch):
+        return [{"logits": each} for each in output.logits["logits"].numpy()]
+
+
+class TagsOfPadding(TokenClassification):
+    def decode(self, output, batch):
+        rows = batch.context.pad(output.logits["logits"])[0]
+        return [{"probabilities": row.softmax(-1).numpy()} for row in rows]
+
+
+class TagsInAllPositions(TokenClassification):
+    def num_targets(self, targets, lengths):
+        return {"tags": float(lengths.sum())} if targets else {}
+
+    def forward(self, output, batch):
+        made = super().forward(output, replace(batch, targets={}))
+        if not batch.targets:
+            return made
+        return HeadOutput(made.logits, {"tags": (made.logits["logits"].float().sum(), 1.0)})
+
+
+OTHER_KINDS: list[tuple[str, str, Any, str]] = [
+    ("span", "layouts_agree", SpanOverPadding, "loss start is another in rows padded to 40"),
+    ("multiple_choice", "decodes_each_feature", ChoiceOfRows, "7 entries for 3 features"),
+    ("token_classification", "decodes_each_feature", TagsOfPadding, "feature 0 is answered other"),
+    ("token_classification", "layouts_agree", TagsInAllPositions, "loss tags is another in rows"),
+]
+
+
+@pytest.mark.parametrize(("name", "check", "module", "told"), OTHER_KINDS)
+def test_broken_heads_of_other_kinds_are_found(
+    verdict, name: str, check: str, module: Any, told: str
+) -> None:
+    """A stranger's head of spans, choices or tags needs no function for its targets."""
+    spec: Any = installed().get("head", f"bertmod/{name}").spec
+    broken = replace(spec, build=lambda config, context: module(config, context))
+    assert told in verdict(broken, check)

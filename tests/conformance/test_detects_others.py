@@ -12,6 +12,7 @@ import pytest
 from pydantic import Field
 
 from bertmod import ComponentConfig, EmptyConfig, MetricSpec, ScheduleSpec, TrackerSpec
+from bertmod.builtin.tasks.published import PublishedSentences
 from bertmod.builtin.tasks.sentences import SentenceTask
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 from bertmod.builtin.trackers.jsonl import JsonlTracker
@@ -370,6 +371,12 @@ class AlwaysHalf(SentenceTask):
         return dict.fromkeys(super().score(split, examples, predictions), 0.5)
 
 
+class CountsOnce(SentenceTask):
+    def resampler(self, split, examples, predictions):
+        sample = super().resampler(split, examples, predictions)
+        return lambda rows: sample(np.unique(rows))
+
+
 class TellsTheLabel(SentenceTask):
     def features(self, examples, info, draws=()):
         told = [
@@ -400,6 +407,7 @@ TASKS = [
     (TargetsReversed, "right_answers", 'matthews of split "dev" is -1 for the answers that'),
     (BothReversed, "right_answers", "where the head is sure of"),
     (AlwaysHalf, "right_answers", 'matthews of split "dev" is 0.5 whatever the answers are'),
+    (CountsOnce, "samples_score_alike", 'split "dev": the resampler gives {'),
     (TellsTheLabel, "labels_stay_hidden", 'without "label" an example has other rows'),
     (OneMark, "fingerprint_follows_data", "and TaskInfo the same fingerprint"),
     (Bare, "damaged_data", 'file of split "train" it raises KeyError'),
@@ -411,7 +419,11 @@ TASKS = [
 def test_tasks(verdict, task: Any, check: str, told: str) -> None:
     spec = builtin("task", "cola")
     facts = spec.build.args[0]
-    broken = replace(spec, build=lambda config, context: task(facts, context))
+
+    def build(config: Any, context: Any) -> Any:
+        return task(PublishedSentences(facts, context), context)
+
+    broken = replace(spec, build=build)
     assert told in verdict(broken, check)
 
 
@@ -423,7 +435,11 @@ def test_scores_in_reverse_are_found(verdict) -> None:
 
     spec = builtin("task", "stsb")
     facts = spec.build.args[0]
-    broken = replace(spec, build=lambda config, context: Distances(facts, context))
+
+    def build(config: Any, context: Any) -> Any:
+        return Distances(PublishedSentences(facts, context), context)
+
+    broken = replace(spec, build=build)
     assert 'pearson of split "dev" is -1 for the answers' in verdict(broken, "right_answers")
 
 

@@ -11,6 +11,7 @@ import pytest
 from bertmod import TaskContext
 from bertmod.builtin.metrics.plugin import bertmod_metrics
 from bertmod.builtin.tasks.facts import GLUE
+from bertmod.builtin.tasks.published import published_task
 from bertmod.builtin.tasks.sentences import SentenceTask
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 from bertmod.data.cache import cached_features
@@ -43,7 +44,7 @@ def make_task(tokenizer: WordPieceTokenizer):
     def make(name: str) -> SentenceTask:
         metrics = {spec.name: spec.build(spec.config()) for spec in bertmod_metrics()}
         context = TaskContext(name, tokenizer, 128, metrics, strict_data=True)
-        return SentenceTask(next(facts for facts in GLUE if facts.name == name), context)
+        return published_task(next(facts for facts in GLUE if facts.name == name), context)
 
     return make
 

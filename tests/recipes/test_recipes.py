@@ -1,4 +1,7 @@
-"""Every recipe in recipes/ checks; those on the sample run two steps on a tiny encoder."""
+"""Every recipe in recipes/ checks, and runs two steps on a tiny encoder and tiny data.
+
+Those in recipes/paper/ are large: they check.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ from bertmod.registry import load_registry
 from bertmod.sample import sample_folder
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = sorted((ROOT / "recipes").glob("*.json"))
-PAPER = sorted((ROOT / "recipes/paper").glob("*.json"))
+RECIPES = sorted((ROOT / "recipes").glob("*.json"))
+PAPERS = sorted((ROOT / "recipes/paper").glob("*.json"))
 SAMPLERS = ("proportional", "sqrt", "anneal")
 
 # What each method of the PALs paper adds to BERT base for all eight tasks, parameters.
@@ -50,6 +53,9 @@ ON_THE_SAMPLE = {
     "top_attention",
     "top_layer",
 }
+SAMPLE = [path for path in RECIPES if path.stem in ON_THE_SAMPLE]
+WITH_DATA = [path for path in RECIPES if path not in SAMPLE]
+PAPER = [path for path in PAPERS if not path.stem.startswith("squad")]
 SIZES = {
     **{"cola": 6680, "mrpc": 2865, "mnli": 306798, "rte": 1945},
     **{"stsb": 4491, "sst2": 52616, "qqp": 284257, "qnli": 84715},
@@ -97,6 +103,33 @@ def given(cache, checkpoint, monkeypatch):
     return ["--data", str(sample_folder(cache / "bertmod")), "--checkpoint", str(checkpoint)]
 
 
+SHORT = (
+    *("training.num_epochs=2", "training.steps_per_epoch=1", "training.global_batch_size=4"),
+    *("evaluation.every_steps=2", "saving.every_steps=1", "evaluation.batch_size=512"),
+)
+"""Two steps, each saved, the second one scored."""
+
+
+def row_lengths(path: Path) -> list[str]:
+    """What makes the rows of a recipe short enough for the tiny encoder."""
+    values = load_recipe(path).values
+    stated = {"data": values.get("data", {}).get("max_length", 0)}
+    stated |= {
+        f"tasks[{index}]": task.get("max_length", 0) for index, task in enumerate(values["tasks"])
+    }
+    longest = TINY["max_position_embeddings"]
+    return [f"{where}.max_length={longest}" for where, length in stated.items() if length > longest]
+
+
+def small_adapters(path: Path) -> list[str]:
+    """What makes the adapters of a recipe narrow enough for the tiny encoder."""
+    return [
+        f"adapters[{index}].bottleneck_size=12"
+        for index, adapter in enumerate(load_recipe(path).values.get("adapters", ()))
+        if "bottleneck_size" in adapter
+    ]
+
+
 def shown(path: Path) -> str:
     """A recipe's path inside the checkout."""
     return path.relative_to(ROOT).as_posix()
@@ -104,10 +137,11 @@ def shown(path: Path) -> str:
 
 def test_a_recipe_for_every_method() -> None:
     assert {path.stem for path in SAMPLE} == ON_THE_SAMPLE
+    assert {"conll", "swag"} <= {path.stem for path in WITH_DATA}
     assert {path.stem for path in PAPER} == {f"{m}_{s}" for m in ADDED for s in SAMPLERS}
 
 
-@pytest.mark.parametrize("path", [*SAMPLE, *PAPER], ids=shown)
+@pytest.mark.parametrize("path", [*RECIPES, *PAPERS], ids=shown)
 def test_it_names_the_schema(path) -> None:
     schema = json.loads(path.read_text())["$schema"]
     assert (path.parent / schema).resolve() == ROOT / "recipe.schema.json"
@@ -119,9 +153,14 @@ def test_it_checks(path, given, capsys) -> None:
     assert capsys.readouterr().out.startswith(f"{path}: no problems\n")
 
 
-@pytest.mark.parametrize("path", PAPER, ids=shown)
-def test_a_paper_recipe_checks_with_data_and_checkpoint(path, given, capsys) -> None:
-    assert main(["check", str(path), *given]) == 0
+@pytest.mark.parametrize("path", [*WITH_DATA, *PAPERS], ids=shown)
+def test_it_asks_for_data_and_checkpoint(path, given, capsys) -> None:
+    assert main(["check", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "--data" in told
+    assert "--checkpoint" in told
+    lengths = [word for option in row_lengths(path) for word in ("--set", option)]
+    assert main(["check", str(path), *given, *lengths]) == 0
     assert capsys.readouterr().out.startswith(f"{path}: no problems\n")
 
 
@@ -147,23 +186,30 @@ def test_it_runs_two_steps(path, given, capsys, tmp_path) -> None:
     recipe = load_recipe(path).values
     assert recipe["tasks"] == load_recipe(SAMPLE_PARENT).values["tasks"]
     tasks = [task["name"] for task in recipe["tasks"]] if path == SAMPLE_PARENT else FEW
-    small = [
-        f"adapters[{index}].bottleneck_size=12"
-        for index, adapter in enumerate(recipe["adapters"])
-        if "bottleneck_size" in adapter
-    ]
-    short = [
-        *("training.num_epochs=2", "training.steps_per_epoch=1", "training.global_batch_size=4"),
-        *("evaluation.every_steps=2", "saving.every_steps=1", "evaluation.batch_size=512"),
-        f"tasks={json.dumps([{'name': task} for task in tasks])}",
-    ]
-    words = [word for option in (*short, *small) for word in ("--set", option)]
-    output = str(tmp_path / "run")
-    assert main(["run", str(path), "--output", output, "--quiet", *given, *words]) == 0
-    table = capsys.readouterr().out.splitlines()
-    assert {task for line in table for task in tasks if line.startswith(f"{task} ")} == set(tasks)
-    steps = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
+    few = f"tasks={json.dumps([{'name': task} for task in tasks])}"
+    two_steps([path, *given], [*small_adapters(path), few], tmp_path / "run")
+    assert tasks_of(capsys.readouterr().out, tasks) == set(tasks)
+
+
+@pytest.mark.parametrize("path", WITH_DATA, ids=shown)
+def test_it_runs_two_steps_on_tiny_data(path, given, tiny_data, capsys, tmp_path) -> None:
+    tasks = [task["name"] for task in load_recipe(path).values["tasks"]]
+    more = [*small_adapters(path), *row_lengths(path)]
+    two_steps([path, *given, "--data", tiny_data], more, tmp_path / "run")
+    assert tasks_of(capsys.readouterr().out, tasks) == set(tasks)
+
+
+def two_steps(words, settings, run) -> None:
+    """Run two steps, both of them saved."""
+    more = [word for option in (*SHORT, *settings) for word in ("--set", option)]
+    assert main(["run", *map(str, words), "--output", str(run), "--quiet", *more]) == 0
+    steps = sorted(path.name for path in (run / "checkpoints").iterdir())
     assert steps == ["step-00000001", "step-00000002"]
+
+
+def tasks_of(table: str, tasks) -> set[str]:
+    """The tasks that have a line in the table of scores."""
+    return {task for line in table.splitlines() for task in tasks if line.startswith(f"{task} ")}
 
 
 def test_a_shipped_recipe_by_its_name(given, capsys) -> None:

@@ -1,50 +1,103 @@
-"""Options of the heads on the pooled output and what follows from them without a tensor."""
+"""Options of the heads and what follows from them without a tensor."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
 from pydantic import Field
 
-from bertmod import ComponentConfig, EncoderShape, Part, TensorName
+from bertmod import ComponentConfig, EncoderShape, TensorName
 
-STORED = {"huggingface": "classifier", "bert_n_pals": "classifier.{task}"}
-"""Format to the name that its linear layer has there."""
+PER_TASK = {"huggingface": "classifier", "bert_n_pals": "classifier.{task}"}
+"""Format to the name there of a linear layer on the pooled output."""
+
+ALONE = {"huggingface": "classifier", "bert_n_pals": "classifier"}
+"""Format to the name there of a classifier in a model of one task."""
+
+SPAN = {"huggingface": "qa_outputs", "bert_n_pals": "qa_outputs"}
+"""Format to the name there of the linear layer of starts and ends."""
+
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+ClassWeights = Literal["balanced"] | dict[str, Weight]
 
 
-class PooledConfig(ComponentConfig):
-    """Options of a linear layer on the pooled output."""
+class DropoutConfig(ComponentConfig):
+    """Options of dropout and a linear layer."""
 
     dropout: float = Field(
-        0.1, ge=0, lt=1, description="Dropout of the pooled output while training, in [0, 1)."
+        0.1, ge=0, lt=1, description="Dropout of what the head reads while training, in [0, 1)."
     )
 
 
-class ClassificationConfig(PooledConfig):
+class WeightedConfig(DropoutConfig):
+    """Options of a head whose classes may weigh unequally in the loss."""
+
+    class_weights: ClassWeights | None = Field(
+        None,
+        description="Label name to its weight in the loss, unitless, above 0, 1 where none is "
+        'stated; "balanced" for weights inverse to how often each label stands in the training '
+        "data; null for equal ones.",
+    )
+
+
+class ClassificationConfig(WeightedConfig):
     """Options of ``classification``."""
 
 
-class RegressionConfig(PooledConfig):
+class RegressionConfig(DropoutConfig):
     """Options of ``regression``."""
 
 
-def want(config: PooledConfig) -> frozenset[Part]:
-    """The parts of the encoder's output that the head reads."""
-    del config
-    return frozenset({"pooled"})
+class MultiLabelConfig(DropoutConfig):
+    """Options of ``multi_label``."""
+
+    positive_weights: dict[str, Weight] | None = Field(
+        None,
+        description="Label name to the weight in the loss of its being there, unitless, above 0, "
+        "1 where none is stated; null for 1.",
+    )
 
 
-def num_parameters(config: PooledConfig, shape: EncoderShape, num_outputs: int) -> int:
+class MultipleChoiceConfig(DropoutConfig):
+    """Options of ``multiple_choice``."""
+
+
+class TokenClassificationConfig(WeightedConfig):
+    """Options of ``token_classification``."""
+
+
+class SpanConfig(ComponentConfig):
+    """Options of ``span``."""
+
+    mask_padding: bool = Field(
+        True,
+        description="Whether padding is kept out of the softmax over a row's tokens; false pads "
+        "every row to the task's max_length and takes it in, as the original programs did.",
+    )
+
+
+def num_parameters(shape: EncoderShape, num_outputs: int) -> int:
     """Parameters of a linear layer from the hidden size to ``num_outputs``."""
-    del config
     return (shape.hidden_size + 1) * num_outputs
 
 
-def names(shape: EncoderShape, num_outputs: int | None) -> tuple[TensorName, ...]:
-    """Weight and bias; ``num_outputs`` None leaves their first length free."""
+def names(
+    layer: str, shape: EncoderShape, num_outputs: int | None, *, stored: Mapping[str, str]
+) -> tuple[TensorName, ...]:
+    """Weight and bias of a linear layer.
+
+    Args:
+        layer: Its name in the head.
+        shape: The encoder's shape.
+        num_outputs: Its outputs; None leaves their number free.
+        stored: Format to its name there.
+    """
     return tuple(
         TensorName(
-            f"classifier.{kind}",
+            f"{layer}.{kind}",
             (num_outputs, *rest),
-            {name: f"{stored}.{kind}" for name, stored in STORED.items()},
+            {name: f"{there}.{kind}" for name, there in stored.items()},
         )
         for kind, rest in (("weight", (shape.hidden_size,)), ("bias", ()))
     )

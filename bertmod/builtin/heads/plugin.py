@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from bertmod import EncoderShape, HeadContext, HeadSpec, TensorName, hookimpl
-from bertmod.builtin.heads import config as pooled
-from bertmod.builtin.heads.config import ClassificationConfig, RegressionConfig
+from bertmod import EncoderShape, HeadContext, HeadSpec, Part, TensorName, hookimpl
+from bertmod.builtin.heads import config as heads
+from bertmod.builtin.heads.config import (
+    ClassificationConfig,
+    MultiLabelConfig,
+    MultipleChoiceConfig,
+    RegressionConfig,
+    SpanConfig,
+    TokenClassificationConfig,
+)
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 BERTMOD_CONTRACT = 1
 
-__all__ = ["ClassificationConfig", "RegressionConfig", "bertmod_heads"]
+__all__ = [
+    "ClassificationConfig",
+    "MultiLabelConfig",
+    "MultipleChoiceConfig",
+    "RegressionConfig",
+    "SpanConfig",
+    "TokenClassificationConfig",
+    "bertmod_heads",
+]
+
+PORT = "huggingface/pytorch-pretrained-BERT modeling.py"
 
 
 def build_classification(config: ClassificationConfig, context: HeadContext) -> Module:
@@ -31,58 +49,124 @@ def build_regression(config: RegressionConfig, context: HeadContext) -> Module:
     return Regression(config, context)
 
 
-def classification_targets(config: ClassificationConfig) -> Mapping[str, str]:
-    """``labels``: a class."""
+def build_multi_label(config: MultiLabelConfig, context: HeadContext) -> Module:
+    """A fresh head of labels that are each there or not."""
+    from bertmod.builtin.heads.modules import MultiLabel
+
+    return MultiLabel(config, context)
+
+
+def build_multiple_choice(config: MultipleChoiceConfig, context: HeadContext) -> Module:
+    """A fresh head that chooses among rows."""
+    from bertmod.builtin.heads.multiple_choice import MultipleChoice
+
+    return MultipleChoice(config, context)
+
+
+def build_token_classification(config: TokenClassificationConfig, context: HeadContext) -> Module:
+    """A fresh head that tags words."""
+    from bertmod.builtin.heads.token_classification import TokenClassification
+
+    return TokenClassification(config, context)
+
+
+def build_span(config: SpanConfig, context: HeadContext) -> Module:
+    """A fresh head that finds answers."""
+    from bertmod.builtin.heads.span import AnswerSpan
+
+    return AnswerSpan(config, context)
+
+
+def constant(value: Any, config: Any) -> Any:
+    """``value``, whatever the options are."""
     del config
-    return {"labels": "class"}
+    return value
 
 
-def regression_targets(config: RegressionConfig) -> Mapping[str, str]:
-    """``labels``: a number."""
-    del config
-    return {"labels": "value"}
+def layer(name: str, outputs: int | None, stored: Mapping[str, str]) -> dict[str, Any]:
+    """What a spec says of a head that is a linear layer.
+
+    Args:
+        name: The layer's name in the head.
+        outputs: Its outputs; None for one per label.
+        stored: Format to the layer's name there.
+
+    Returns:
+        The spec's ``num_parameters`` and ``names``.
+    """
+
+    def num_parameters(config: Any, shape: EncoderShape, labels: int) -> int:
+        del config
+        return heads.num_parameters(shape, labels if outputs is None else outputs)
+
+    def names(config: Any, shape: EncoderShape) -> Sequence[TensorName]:
+        del config
+        return heads.names(name, shape, outputs, stored=stored)
+
+    return {"num_parameters": num_parameters, "names": names}
 
 
-def classification_names(config: ClassificationConfig, shape: EncoderShape) -> Sequence[TensorName]:
-    """Weight and bias, with as many rows as the task has labels."""
-    del config
-    return pooled.names(shape, None)
-
-
-def regression_names(config: RegressionConfig, shape: EncoderShape) -> Sequence[TensorName]:
-    """Weight and bias of one output."""
-    del config
-    return pooled.names(shape, 1)
-
-
-def regression_parameters(config: RegressionConfig, shape: EncoderShape, labels: int) -> int:
-    """Parameters of a linear layer to one output, however many labels a task states."""
-    del labels
-    return pooled.num_parameters(config, shape, 1)
+def reads(part: Part, **targets: str) -> dict[str, Any]:
+    """The spec's ``want`` and ``targets``, name to kind, of a head that reads one part."""
+    return {
+        "want": partial(constant, frozenset({part})),
+        "targets": partial(constant, targets),
+    }
 
 
 @hookimpl
 def bertmod_heads() -> Iterator[HeadSpec]:
-    """Heads: ``classification`` and ``regression``."""
+    """Heads on the pooled output, and on each token's."""
     yield HeadSpec(
         name="classification",
         config=ClassificationConfig,
         build=build_classification,
-        want=pooled.want,
-        targets=classification_targets,
-        num_parameters=pooled.num_parameters,
-        names=classification_names,
         summary="One of several classes from the pooled output, by cross entropy.",
         source="google-research/bert run_classifier.py",
+        **reads("pooled", labels="class"),
+        **layer("classifier", None, heads.PER_TASK),
     )
     yield HeadSpec(
         name="regression",
         config=RegressionConfig,
         build=build_regression,
-        want=pooled.want,
-        targets=regression_targets,
-        num_parameters=regression_parameters,
-        names=regression_names,
         summary="One number from the pooled output, by squared error.",
         source="Bert-n-Pals run_multi_task.py",
+        **reads("pooled", labels="value"),
+        **layer("classifier", 1, heads.PER_TASK),
+    )
+    yield HeadSpec(
+        name="multi_label",
+        config=MultiLabelConfig,
+        build=build_multi_label,
+        summary="Any number of labels from the pooled output, by binary cross entropy.",
+        **reads("pooled", labels="flags"),
+        **layer("classifier", None, {"huggingface": "classifier"}),
+    )
+    yield HeadSpec(
+        name="multiple_choice",
+        config=MultipleChoiceConfig,
+        build=build_multiple_choice,
+        summary="One of a feature's rows from their pooled outputs, by cross entropy over them.",
+        source="Bert-n-Pals modeling.py",
+        **reads("pooled", labels="choice"),
+        **layer("classifier", 1, heads.ALONE),
+    )
+    yield HeadSpec(
+        name="token_classification",
+        config=TokenClassificationConfig,
+        build=build_token_classification,
+        summary="One of several classes for each word, from its first token, by cross entropy.",
+        source=PORT,
+        **reads("hidden", words="positions", labels="classes"),
+        **layer("classifier", None, {"huggingface": "classifier"}),
+    )
+    yield HeadSpec(
+        name="span",
+        config=SpanConfig,
+        build=build_span,
+        summary="Start and end of an answer among a row's tokens, by cross entropy over them.",
+        source="google-research/bert run_squad.py",
+        **reads("hidden", start="position", end="position"),
+        **layer("qa_outputs", 2, heads.SPAN),
     )

@@ -26,6 +26,9 @@ UNWANTED_HEAD = "task head that nobody asked for"
 SKIPPED = {
     "classifier.[0-9]*.weight": UNWANTED_HEAD,
     "classifier.[0-9]*.bias": UNWANTED_HEAD,
+    "classifier.weight": UNWANTED_HEAD,
+    "classifier.bias": UNWANTED_HEAD,
+    "qa_outputs.*": UNWANTED_HEAD,
     **ADAPTERS_SKIPPED,
 }
 

@@ -28,6 +28,13 @@ SKIPPED = {
     "qa_outputs.*": "span head that nobody asked for",
 }
 
+HEADS = {
+    "BertForMultipleChoice": "multiple_choice",
+    "BertForQuestionAnswering": "span",
+    "BertForTokenClassification": "token_classification",
+}
+"""Architecture to the head of it that can be told from that name alone."""
+
 
 def can_load(path: str) -> str | None:
     """Why a path is a checkpoint in this layout, or None."""
@@ -125,12 +132,20 @@ def _heads(
     tasks: tuple[str, ...] | None,
     folder: Path,
 ) -> dict[str, dict[str, str]]:
-    """The head of a model for whole texts; a classifier of tokens or choices is another thing."""
+    """The head that the file's architecture says; without one, a classifier may be anything."""
     if tasks and len(tasks) > 1:
         raise CheckpointError(f"{folder}: one head at most, but {len(tasks)} tasks are stated")
-    weight = found.get("classifier.weight")
     architectures = values.get("architectures") or ()
-    if weight is None or "BertForSequenceClassification" not in architectures:
+    name = next((HEADS[each] for each in architectures if each in HEADS), None)
+    if "BertForSequenceClassification" in architectures:
+        name = _head_of_texts(values, found.get("classifier.weight"))
+    layer = "qa_outputs" if name == "span" else "classifier"
+    if name is None or f"{layer}.weight" not in found:
         return {}
-    name = "regression" if weight[0] == 1 else "classification"
     return {tasks[0] if tasks else "0": {"name": f"bertmod/{name}"}}
+
+
+def _head_of_texts(values: Mapping[str, Any], weight: tuple[int, ...] | None) -> str:
+    if values.get("problem_type") == "multi_label_classification":
+        return "multi_label"
+    return "regression" if weight is not None and weight[0] == 1 else "classification"

@@ -37,15 +37,26 @@ def build_f1(config: F1Config) -> Metric:
     return f1_of(config.positive)
 
 
+_PLAIN = (
+    ("accuracy", "Share of right answers.", ""),
+    (
+        "matthews",
+        "Matthews correlation of predicted and right classes.",
+        "Matthews 1975, doi:10.1016/0005-2795(75)90109-9; more classes: Gorodkin 2004",
+    ),
+    ("pearson", "Linear correlation of predicted and right values.", ""),
+    ("spearman", "Rank correlation of predicted and right values.", ""),
+    ("macro_f1", "Mean over all labels of F1, of one label per example or several.", ""),
+    ("micro_f1", "F1 of all labels together, of one label per example or several.", ""),
+    ("exact_match", "Share of examples that have just the right labels.", ""),
+    ("rmse", "Root of the mean squared error of values, in their unit.", ""),
+    ("mae", "Mean absolute error of values, in their unit.", ""),
+)
+
+
 @hookimpl
 def bertmod_metrics() -> Iterator[MetricSpec]:
-    """The metrics that GLUE reports."""
-    yield MetricSpec(
-        name="accuracy",
-        config=EmptyConfig,
-        build=partial(build, "accuracy"),
-        summary="Share of right answers.",
-    )
+    """The metrics that GLUE reports, and those of tables: several labels, distances."""
     yield MetricSpec(
         name="f1",
         config=F1Config,
@@ -53,22 +64,8 @@ def bertmod_metrics() -> Iterator[MetricSpec]:
         summary="Harmonic mean of precision and recall of one class.",
         source="van Rijsbergen 1979, Information Retrieval",
     )
-    yield MetricSpec(
-        name="matthews",
-        config=EmptyConfig,
-        build=partial(build, "matthews"),
-        summary="Matthews correlation of predicted and right classes.",
-        source="Matthews 1975, doi:10.1016/0005-2795(75)90109-9; more classes: Gorodkin 2004",
-    )
-    yield MetricSpec(
-        name="pearson",
-        config=EmptyConfig,
-        build=partial(build, "pearson"),
-        summary="Linear correlation of predicted and right values.",
-    )
-    yield MetricSpec(
-        name="spearman",
-        config=EmptyConfig,
-        build=partial(build, "spearman"),
-        summary="Rank correlation of predicted and right values.",
-    )
+    for name, summary, source in _PLAIN:
+        build_one = partial(build, name)
+        yield MetricSpec(
+            name=name, config=EmptyConfig, build=build_one, summary=summary, source=source
+        )

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bertmod.metrics import accuracy, f1, matthews, pearson, spearman
+from bertmod.metrics import (
+    accuracy,
+    exact_match,
+    f1,
+    macro_f1,
+    mae,
+    matthews,
+    micro_f1,
+    pearson,
+    rmse,
+    spearman,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Score:
 
 def plain(name: str) -> Score:
     """The metric of this name that has no options."""
-    return Score(_PLAIN[name])
+    return Score(_PLAIN[name], greater_is_better=name not in _DISTANCES)
 
 
 def f1_of(positive: str | int) -> Score:
@@ -38,7 +49,13 @@ def f1_of(positive: str | int) -> Score:
 
 _PLAIN: Mapping[str, Callable[[Sequence[Any], Sequence[Any]], float]] = {
     "accuracy": accuracy,
+    "exact_match": exact_match,
+    "macro_f1": macro_f1,
+    "mae": mae,
     "matthews": matthews,
+    "micro_f1": micro_f1,
     "pearson": pearson,
+    "rmse": rmse,
     "spearman": spearman,
 }
+_DISTANCES = frozenset({"mae", "rmse"})

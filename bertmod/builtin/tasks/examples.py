@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from bertmod import Example
 
-Label = str | float
+Label = str | float | list[str]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class SentenceExamples(Sequence[Example]):
     Attributes:
         ids: One id per example.
         texts: The first texts and, for pairs, the second texts, one per example.
-        labels: Label names or values, one per example; None for a split without labels.
+        labels: Label names, values or lists of names, one per example; None for a split
+            without labels.
     """
 
     ids: Sequence[str]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bertmod import Role
+from bertmod.data.glue import SUBMISSION
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,11 @@ class SplitFile:
         role: What the split is for.
         paths: Paths inside the data folder, the usual one first.
         texts: Columns of the first text and, for pairs, the second: names in the header, or
-            positions from 0 in a file without header.
+            positions from 0.
         label: Column of the label; None for a test file.
         id: The file's own index column; None: rows are numbered from 0.
         num_columns: Columns of a file without header; None: the first line is a header.
+        only: Column and the value in it of the rows that belong to the split; None: all rows.
     """
 
     role: Role
@@ -28,6 +30,7 @@ class SplitFile:
     label: str | int | None = None
     id: str | None = None
     num_columns: int | None = None
+    only: tuple[str | int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class SentenceFacts:
         labels: Label names in the order of the logits; None for a regression.
         value_range: Lowest and highest label of a regression.
         fields: Further names of the first and the second text when an example is given by hand.
-        submissions: Test split to the name of GLUE's submission file.
+        renamed: What files write for some labels, to the label's name.
     """
 
     name: str
@@ -54,7 +57,12 @@ class SentenceFacts:
     labels: tuple[str, ...] | None = ("0", "1")
     value_range: tuple[float, float] | None = None
     fields: tuple[tuple[str, ...], ...] = field(default=(("text",), ("text_pair",)))
-    submissions: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def submissions(self) -> Mapping[str, str]:
+        """Test split to the name of GLUE's submission file."""
+        return {file.split: file.name for file in SUBMISSION if file.task == self.name}
 
 
 def _usual_files(
@@ -96,7 +104,6 @@ _COLA = SentenceFacts(
     },
     metrics=("matthews", "accuracy"),
     fields=_SINGLE,
-    submissions={"test": "CoLA.tsv"},
 )
 _SST2 = SentenceFacts(
     name="sst2",
@@ -105,7 +112,6 @@ _SST2 = SentenceFacts(
     splits=_usual_files("SST-2", ("sentence",), "label", id=None),
     metrics=("accuracy",),
     fields=_SINGLE,
-    submissions={"test": "SST-2.tsv"},
 )
 _MRPC = SentenceFacts(
     name="mrpc",
@@ -114,7 +120,6 @@ _MRPC = SentenceFacts(
     splits=_usual_files("MRPC", ("#1 String", "#2 String"), "Quality", id=None),
     metrics=("accuracy", "f1"),
     fields=(("text", "sentence1", "#1 String"), ("text_pair", "sentence2", "#2 String")),
-    submissions={"test": "MRPC.tsv"},
 )
 _STSB = SentenceFacts(
     name="stsb",
@@ -125,7 +130,6 @@ _STSB = SentenceFacts(
     labels=None,
     value_range=(0.0, 5.0),
     fields=_PAIR,
-    submissions={"test": "STS-B.tsv"},
 )
 _QQP = SentenceFacts(
     name="qqp",
@@ -134,7 +138,6 @@ _QQP = SentenceFacts(
     splits=_usual_files("QQP", ("question1", "question2"), "is_duplicate", id="id", test_id="id"),
     metrics=("accuracy", "f1"),
     fields=_QUESTIONS,
-    submissions={"test": "QQP.tsv"},
 )
 _MNLI = SentenceFacts(
     name="mnli",
@@ -156,7 +159,6 @@ _MNLI = SentenceFacts(
     metrics=("accuracy",),
     labels=_ENTAILMENT_3,
     fields=_PREMISE,
-    submissions={"test_matched": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"},
 )
 _QNLI = SentenceFacts(
     name="qnli",
@@ -166,7 +168,6 @@ _QNLI = SentenceFacts(
     metrics=("accuracy",),
     labels=_ENTAILMENT_2,
     fields=(("text", "question"), ("text_pair", "sentence")),
-    submissions={"test": "QNLI.tsv"},
 )
 _RTE = SentenceFacts(
     name="rte",
@@ -176,7 +177,6 @@ _RTE = SentenceFacts(
     metrics=("accuracy",),
     labels=_ENTAILMENT_2,
     fields=_PREMISE,
-    submissions={"test": "RTE.tsv"},
 )
 _WNLI = SentenceFacts(
     name="wnli",
@@ -185,7 +185,6 @@ _WNLI = SentenceFacts(
     splits=_usual_files("WNLI", _SENTENCES, "label"),
     metrics=("accuracy",),
     fields=_PREMISE,
-    submissions={"test": "WNLI.tsv"},
 )
 _AX = SentenceFacts(
     name="ax",
@@ -199,7 +198,6 @@ _AX = SentenceFacts(
     metrics=("accuracy",),
     labels=_ENTAILMENT_3,
     fields=_PREMISE,
-    submissions={"test": "AX.tsv"},
 )
 
 GLUE: tuple[SentenceFacts, ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,11 +25,11 @@ class LabelKind(Protocol):
     @property
     def key(self) -> str: ...
 
-    def problems(self, texts: Sequence[str]) -> dict[int, str]:
+    def problems(self, texts: Sequence[Any]) -> dict[int, str]:
         """Place of each text that is no label, and why."""
         ...
 
-    def parse(self, texts: Sequence[str]) -> Sequence[Label]:
+    def parse(self, texts: Sequence[Any]) -> Sequence[Label]:
         """Labels of texts without problems."""
         ...
 
@@ -51,7 +51,8 @@ class ClassLabels:
     """Labels that are names.
 
     Attributes:
-        names: Every label name, in the order of the logits.
+        names: Every label name, in the order of the logits; empty where a head knows them and the
+            data does not: then every text is a label until it is encoded.
     """
 
     names: tuple[str, ...]
@@ -59,7 +60,7 @@ class ClassLabels:
 
     def problems(self, texts: Sequence[str]) -> dict[int, str]:
         """Place of each text that is no label name, and why."""
-        known = set(self.names)
+        known = set(self.names or texts)
         if known.issuperset(texts):
             return {}
         wanted = ", ".join(f'"{name}"' for name in self.names)
@@ -71,7 +72,7 @@ class ClassLabels:
 
     def parse(self, texts: Sequence[str]) -> list[Label]:
         """Label names; equal ones are one object, so that a large split stays small."""
-        canonical = {name: name for name in self.names}
+        canonical = {name: name for name in self.names or texts}
         return [canonical[text] for text in texts]
 
     def encode(self, labels: Sequence[Label], info: TaskInfo) -> np.ndarray:
@@ -80,11 +81,7 @@ class ClassLabels:
         Raises:
             DataError: If a label is not among them.
         """
-        codes: dict[Label, int] = {name: code for code, name in enumerate(info.labels or ())}
-        unknown = set(labels) - codes.keys()
-        if unknown:
-            accepted = ", ".join(f'"{name}"' for name in codes)
-            raise DataError(f'unknown label "{min(unknown, key=str)}"; accepted: {accepted}')
+        codes = _codes(labels, info)
         return np.array([codes[label] for label in labels], dtype=np.int64)
 
     def decode(self, outputs: Decoded, info: TaskInfo) -> list[dict[str, Any]]:
@@ -100,7 +97,7 @@ class ClassLabels:
     def usual(self, labels: Sequence[Label]) -> Label:
         """The most frequent label; on a tie the one that comes first in ``names``."""
         counts = Counter(labels)
-        return max(self.names, key=lambda name: counts[name])
+        return max(self.names or sorted(counts, key=str), key=lambda name: counts[name])
 
 
 @dataclass(frozen=True)
@@ -143,6 +140,73 @@ class ValueLabels:
     def usual(self, labels: Sequence[Label]) -> Label:
         """The mean."""
         return float(np.mean(np.asarray(labels, dtype=np.float64)))
+
+
+@dataclass(frozen=True)
+class FlagLabels:
+    """Any number of names per example.
+
+    Attributes:
+        names: Every label name, in the order of the logits; empty as in ``ClassLabels``.
+    """
+
+    names: tuple[str, ...]
+    key = "labels"
+
+    def problems(self, texts: Sequence[Sequence[str]]) -> dict[int, str]:
+        """Place of each list that has an unknown name, and which."""
+        found = ClassLabels(self.names)
+        unknown = {row: list(found.problems(names).values()) for row, names in enumerate(texts)}
+        return {row: whys[0] for row, whys in unknown.items() if whys}
+
+    def parse(self, texts: Sequence[Sequence[str]]) -> list[Label]:
+        """The names of each example, each once, in the order of ``names``."""
+        places = {name: place for place, name in enumerate(self.names)}
+        return [sorted(set(names), key=lambda name: (places.get(name, 0), name)) for names in texts]
+
+    def encode(self, labels: Sequence[Label], info: TaskInfo) -> np.ndarray:
+        """1 for each of ``info.labels`` that is there, else 0, (labels, names), float32.
+
+        Raises:
+            DataError: If a name is not among them.
+        """
+        lists = [names for names in labels if isinstance(names, list)]
+        codes = _codes([name for names in lists for name in names], info)
+        flags = np.zeros((len(labels), len(info.labels or ())), dtype=np.float32)
+        for row, names in enumerate(lists):
+            flags[row, [codes[name] for name in names]] = 1
+        return flags
+
+    def decode(self, outputs: Decoded, info: TaskInfo) -> list[dict[str, Any]]:
+        """The labels that are more probable than not, and the probability of each."""
+        names = info.labels or ()
+        table = np.stack([arrays["probabilities"] for arrays in outputs]).tolist()
+        return [
+            {
+                "labels": [name for name, value in zip(names, row, strict=True) if value > 0.5],
+                "probabilities": dict(zip(names, row, strict=True)),
+            }
+            for row in table
+        ]
+
+    def usual(self, labels: Sequence[Label]) -> Label:
+        """The labels that more than half of the examples have."""
+        counts = Counter(name for names in labels if isinstance(names, list) for name in names)
+        return [name for name in self.names or sorted(counts) if 2 * counts[name] > len(labels)]
+
+
+def _codes(labels: Iterable[Any], info: TaskInfo) -> dict[Any, int]:
+    """Place of each label name among ``info.labels``.
+
+    Raises:
+        DataError: If one of the labels is not among them.
+    """
+    codes = {name: code for code, name in enumerate(info.labels or ())}
+    unknown = set(labels) - codes.keys()
+    if unknown:
+        accepted = ", ".join(f'"{name}"' for name in codes)
+        raise DataError(f'unknown label "{min(unknown, key=str)}"; accepted: {accepted}')
+    return codes
 
 
 def _number(text: str) -> float:

@@ -7,17 +7,24 @@ from functools import partial
 from typing import Any
 
 from bertmod import EmptyConfig, Role, Task, TaskContext, TaskSpec, hookimpl
+from bertmod.builtin.tasks.choice_config import CHOICE_TABLE, SWAG
+from bertmod.builtin.tasks.conll_config import CONLL
 from bertmod.builtin.tasks.facts import GLUE, SentenceFacts
+from bertmod.builtin.tasks.span_table_config import SPAN_TABLE
+from bertmod.builtin.tasks.squad_config import SQUAD
+from bertmod.builtin.tasks.table_config import TABLE
+from bertmod.builtin.tasks.tag_table_config import TAG_TABLE
+from bertmod.builtin.tasks.xnli_config import XNLI
 
 BERTMOD_CONTRACT = 1
 
 
 def build(facts: SentenceFacts, config: EmptyConfig, context: TaskContext) -> Task:
     """The task that the facts describe."""
-    from bertmod.builtin.tasks.sentences import SentenceTask
+    from bertmod.builtin.tasks.published import published_task
 
     del config
-    return SentenceTask(facts, context)
+    return published_task(facts, context)
 
 
 def splits(facts: SentenceFacts, config: EmptyConfig) -> Mapping[str, Role]:
@@ -66,3 +73,4 @@ def bertmod_tasks() -> Iterator[TaskSpec]:
             targets=partial(targets, facts),
             num_labels=partial(num_labels, facts),
         )
+    yield from (CONLL, TAG_TABLE, SWAG, CHOICE_TABLE, SQUAD, SPAN_TABLE, TABLE, XNLI)

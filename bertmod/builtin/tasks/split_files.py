@@ -13,6 +13,12 @@ from bertmod import DataError, Prediction, Role
 from bertmod.data.cache import file_hash
 from bertmod.data.folder import find_file, require_files
 
+STRICT_HINT = "\n  such rows are left out with a warning unless --strict-data is set"
+"""What to say of malformed train and dev rows where they are an error."""
+
+TEST_HINT = "\n  every row of a test file gets a prediction, so none can be left out"
+"""What to say of malformed test rows."""
+
 
 @dataclass(frozen=True)
 class SplitFiles:
@@ -47,12 +53,18 @@ class SplitFiles:
             DataError: If one is missing; the message says what is there instead.
         """
         files = [self.path(data, split) for split in splits]
-        require_files(data, files, owner=self.owner)
+        require_files(data, list(dict.fromkeys(files)), owner=self.owner)
         return files
 
-    def needed(self) -> list[str]:
-        """The splits that training needs: all but those of the role ``test``."""
-        return [split for split, role in self.roles.items() if role != "test"]
+    def needed(self, *, trains: bool = True) -> list[str]:
+        """The splits that a run needs: all but those of the role ``test``.
+
+        Args:
+            trains: Whether the task is trained; one that is answered by another task's head needs
+                no training data.
+        """
+        unneeded = ("test",) if trains else ("test", "train")
+        return [split for split, role in self.roles.items() if role not in unneeded]
 
 
 def fingerprint(version: int, options: Mapping[str, Any], files: Sequence[Path]) -> str:

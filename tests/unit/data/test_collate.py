@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bertmod import Feature
-from bertmod.data.collate import collate, host_targets
+from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
 
 
@@ -105,6 +105,43 @@ def test_without_segments() -> None:
     only = {"input_ids": np.array([5, 6], np.int32)}
     table = FeatureTable.from_features([Feature(0, (only,), {}, {}, {})])
     assert collate(table).token_type_ids_T is None
+
+
+def words(*places: int, tokens: int) -> Feature:
+    """A feature of some tokens with a tag at each of these places."""
+    row = {"input_ids": np.arange(1, tokens + 1, dtype=np.int32)}
+    targets = {"labels": 10 * np.array(places, np.int64)}
+    return Feature(0, (row,), targets, {"words": np.array(places, np.int64)}, {})
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded", 40])
+def test_positions_of_which_features_have_unequal_numbers(layout) -> None:
+    """They lie one behind another, beside their targets; a feature may have none."""
+    features = [words(0, 2, tokens=3), words(tokens=5), words(-4, 1, 9, tokens=4)]
+    table = FeatureTable.from_features(features)
+    assert host_targets(table)["words"].tolist() == [0, 2, 0, 1, -1]
+    batch = collate(table, layout=layout)
+    assert tokens_at(batch, "words") == [1, 3, 1, 2, None]
+    assert batch.input_ids_T[batch.targets["words"][2]] == 1
+    assert batch.targets["labels"].tolist() == [0, 20, -40, 10, 90]
+    turned = collate(table.take(np.array([2, 0])), layout=layout)
+    assert tokens_at(turned, "words") == [1, 2, None, 1, 3]
+    first = batch.context.first_token_of_row_R
+    assert batch.targets["words"][3] == first[2] + 1
+
+
+def test_rows_of_a_stated_length() -> None:
+    """A row that is longer is not cut: such a batch is not for losses."""
+    context = collate(TABLE, layout=13).context
+    assert (context.max_length, len(context.slot_of_token_T)) == (13, 5 * 13)
+    assert collate(TABLE, layout=4).context.max_length == 4
+    assert collate(TABLE, layout=3).context.max_length == 8
+
+
+def test_the_layout_that_suits_every_head() -> None:
+    assert row_layout([], "packed") == row_layout(["any", "any"], "packed") == "packed"
+    assert row_layout(["any", "padded"], "packed") == row_layout(["any"], "padded") == "padded"
+    assert row_layout(["padded", 128, "any", 384], "packed") == 384
 
 
 def test_memory_mapped_features(tmp_path, recwarn) -> None:

@@ -50,6 +50,7 @@ def test_seeds_of_a_recipe_are_one_row(make_run, tmp_path) -> None:
         "average: plain mean over 2 tasks: cola matthews, rte accuracy",
         "±: sample standard deviation over the seeds",
         SYNTHETIC,
+        "no paired test with shared: too few common seeds (pals 1; it takes 3)",
     ]
 
 

@@ -151,3 +151,38 @@ def test_a_checkpoint_that_is_damaged_is_a_problem_of_its_path(report, checkpoin
         "  checkpoint.path\n"
         f"      {checkpoint}: no vocab.txt beside the weights"
     )
+
+
+@pytest.fixture
+def chooser(checkpoint):
+    """The checkpoint with a head that chooses among rows: one output, as a number's head has."""
+    values = {**CONFIG, "architectures": ["BertForMultipleChoice"]}
+    (checkpoint / "config.json").write_text(json.dumps(values))
+    tensors = {
+        "embeddings.word_embeddings.weight": torch.zeros(5, 256),
+        "classifier.weight": torch.zeros(1, 256),
+        "classifier.bias": torch.zeros(1),
+    }
+    save_file(tensors, checkpoint / "model.safetensors")
+    return checkpoint
+
+
+@pytest.mark.parametrize("more", [{}, {"tasks": ["stsb"]}])
+def test_a_head_that_reads_something_else_is_not_taken(report, chooser, more):
+    assert report(
+        {
+            "checkpoint": slot("../model", use=["heads"], **more),
+            "data": {"max_length": 64},
+            "tasks": [{"name": "stsb"}],
+        }
+    ) == (
+        "recipes/x.json: 1 problem\n"
+        "  checkpoint.use\n"
+        '      the checkpoint has a head "multiple_choice" for "stsb", which reads labels '
+        '(choice), the recipe a head "regression", which reads labels (value)\n'
+        "      give the task that head, or name others alone"
+    )
+
+
+def test_a_head_that_nobody_asks_for_may_read_anything(registry, chooser):
+    resolve(recipe(chooser, tasks=[{"name": "stsb"}]), registry)

@@ -127,6 +127,18 @@ def test_what_does_not_fit_the_encoder(report):
     )
 
 
+def test_rows_too_short_for_a_task(report):
+    short, enough = {"name": "squad", "max_length": 67}, {"name": "squad", "max_length": 68}
+    assert report({"tasks": [short, {**enough, "id": "other"}]}) == (
+        "recipes/x.json: 1 problem\n"
+        "  tasks[0].max_length\n"
+        '      rows of 67 tokens, but with these options task "squad" needs 68\n'
+        "      set its max_length to 68 or more"
+    )
+    values = {"data": {"max_length": 60}, "tasks": [{"name": "cola"}, {"name": "squad"}]}
+    assert report(values).startswith("recipes/x.json: 1 problem\n  tasks[1]\n      rows of 60")
+
+
 SITES = (
     "its sites: embedding_output, query, key, value, attention_dense, attention_output, "
     "attention_norm, ffn_up, ffn_activation, ffn_down, ffn_output, layer_residual, output_norm, "
@@ -398,4 +410,36 @@ def test_a_missing_vocabulary(report):
         "  tokenizer.vocab\n"
         f"      {path}: the vocabulary cannot be read: No such file or directory\n"
         "      it must be the model's vocab.txt"
+    )
+
+
+def test_a_loss_scale_is_for_fp16_alone(report):
+    for precision in ("auto", "fp32", "bf16"):
+        training = {"precision": precision, "loss_scale": 128}
+        assert report({"tasks": [{"name": "cola"}], "training": training}) == (
+            "recipes/x.json: 1 problem\n"
+            "  training.loss_scale\n"
+            f'      only fp16 has a loss scale, and training.precision is "{precision}"\n'
+            '      set training.precision to "fp16", or leave it out'
+        )
+
+
+def test_loss_scale_and_offload_that_are_none(report):
+    training = {"precision": "fp8", "loss_scale": 0, "offload": "disk"}
+    assert report({"tasks": [{"name": "cola"}], "training": training}) == (
+        "recipes/x.json: 3 problems\n"
+        "  training.precision\n"
+        '      expected "auto", "fp32", "bf16" or "fp16", not "fp8"\n'
+        "      Arithmetic of the forward: auto is bf16 where this machine multiplies it faster, "
+        "else fp32. Parameters are fp32 always.\n"
+        "  training.loss_scale\n"
+        '      expected "dynamic", or a number, at least 6.103515625e-05, at most 4294967296, '
+        "not 0\n"
+        "      Factor of the loss in fp16, halved when a step overflows, which is then made "
+        "again: dynamic starts at 65536 and doubles after 2,000 good steps; a number, from 2**-14 "
+        "to 2**32, is where it starts, and it never grows.\n"
+        "  training.offload\n"
+        '      expected "cpu" or null, not "disk"\n'
+        "      cpu: fp32 copies of the parameters and the optimizer's state are in host memory, "
+        "and the optimizer steps there; null: on the device."
     )

@@ -140,8 +140,30 @@ def test_a_head_for_whole_texts_is_described(write, outputs, name) -> None:
     assert describe(folder, ("topic",)).heads == {"topic": {"name": f"bertmod/{name}"}}
     with pytest.raises(CheckpointError, match="one head at most, but 2 tasks are stated"):
         describe(folder, ("a", "b"))
-    other = write(tensors=tensors, config={"architectures": ["BertForMultipleChoice"]})
-    assert describe(other).heads == {}
+    unknown = write(tensors=tensors, config={"architectures": ["BertForSomethingElse"]})
+    assert describe(unknown).heads == {}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layer", "name"),
+    [
+        ("BertForMultipleChoice", "classifier", "multiple_choice"),
+        ("BertForTokenClassification", "classifier", "token_classification"),
+        ("BertForQuestionAnswering", "qa_outputs", "span"),
+    ],
+)
+def test_a_head_that_the_architecture_tells(write, architecture, layer, name) -> None:
+    tensors = {f"{layer}.weight": torch.zeros(1, 12)}
+    folder = write(tensors=tensors, config={"architectures": [architecture]})
+    assert describe(folder).heads == {"0": {"name": f"bertmod/{name}"}}
+    assert describe(write(tensors={}, config={"architectures": [architecture]})).heads == {}
+
+
+def test_a_head_of_labels_that_stand_together(write) -> None:
+    kind = {"problem_type": "multi_label_classification"}
+    config = {"architectures": ["BertForSequenceClassification"], **kind}
+    folder = write(tensors={"classifier.weight": torch.zeros(3, 12)}, config=config)
+    assert describe(folder).heads == {"0": {"name": "bertmod/multi_label"}}
 
 
 def test_the_files_rows_count_not_the_configs(write) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bertmod import TaskContext
+from bertmod import TaskContext, TaskSpec
 from bertmod.builtin.metrics.plugin import bertmod_metrics
 from bertmod.builtin.tasks.facts import GLUE
+from bertmod.builtin.tasks.published import published_task
 from bertmod.builtin.tasks.sentences import SentenceTask
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 
@@ -66,6 +69,45 @@ def make_task(tokenizer: WordPieceTokenizer) -> Callable[..., SentenceTask]:
             metrics={spec.name: spec.build(spec.config()) for spec in bertmod_metrics()},
             strict_data=strict,
         )
-        return SentenceTask(next(facts for facts in GLUE if facts.name == name), context)
+        return published_task(next(facts for facts in GLUE if facts.name == name), context)
 
     return make
+
+
+@pytest.fixture
+def build_spec(tokenizer: WordPieceTokenizer) -> Callable[..., Any]:
+    """Builds the task of a spec; keywords that are no field of the context are options."""
+
+    def build(
+        spec: TaskSpec,
+        *,
+        max_length: int = 16,
+        trains: bool = True,
+        strict: bool = False,
+        **options: Any,
+    ) -> Any:
+        context = TaskContext(
+            id=spec.name,
+            tokenizer=tokenizer,
+            max_length=max_length,
+            metrics={each.name: each.build(each.config()) for each in bertmod_metrics()},
+            trains=trains,
+            strict_data=strict,
+        )
+        return spec.build(spec.config.model_validate_json(json.dumps(options)), context)
+
+    return build
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Callable[..., Path]:
+    """Writes files, path to text, into a data folder, and gives the folder."""
+
+    def write(files: Mapping[str, str]) -> Path:
+        folder = tmp_path / "own"
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        return folder
+
+    return write

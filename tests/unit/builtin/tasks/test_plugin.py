@@ -5,7 +5,9 @@ import pytest
 from bertmod import EmptyConfig, TaskSpec
 from bertmod.builtin.tasks.plugin import bertmod_tasks
 
-SPECS: dict[str, TaskSpec] = {spec.name: spec for spec in bertmod_tasks()}
+SPECS: dict[str, TaskSpec] = {
+    spec.name: spec for spec in bertmod_tasks() if spec.config is EmptyConfig
+}
 CONFIG = EmptyConfig()
 NLI_DEV = ("dev_matched", "dev_mismatched")
 

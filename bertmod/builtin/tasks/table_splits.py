@@ -1,0 +1,39 @@
+"""Options that name the tables of a task, one per split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from bertmod import ComponentConfig, Role
+
+
+class TableSplitsConfig(ComponentConfig):
+    """Options of tasks that read tables of the user's own."""
+
+    train: str = Field(
+        description="Training table: .csv, .tsv, .jsonl or .parquet.",
+        json_schema_extra={"format": "path"},
+    )
+    dev: str | None = Field(
+        None,
+        description="Dev table; null: there is none, and the task is not scored.",
+        json_schema_extra={"format": "path"},
+    )
+    test: str | None = Field(
+        None,
+        description="Table to answer, whose answers are not looked at; null: there is none.",
+        json_schema_extra={"format": "path"},
+    )
+
+
+def stated_splits(config: TableSplitsConfig) -> Mapping[str, Role]:
+    """The splits that have a table, and what each is for."""
+    usual: Mapping[str, Role] = {"train": "train", "dev": "dev", "test": "test"}
+    return {split: role for split, role in usual.items() if getattr(config, split) is not None}
+
+
+def stated_paths(config: TableSplitsConfig) -> Mapping[str, tuple[str, ...]]:
+    """The table of each split."""
+    return {split: (getattr(config, split),) for split in stated_splits(config)}

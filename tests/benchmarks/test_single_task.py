@@ -1,0 +1,130 @@
+"""Data, answers and scores of the benchmarks of one task; nothing is trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import questions, tags
+from benchmarks.cuts import Cut
+from benchmarks.results import OtherResults, Results, Run
+from benchmarks.rows import Rows
+from benchmarks.single_task import verdicts
+from bertmod import DataError
+
+SQUAD = {
+    "version": "1.1",
+    "data": [
+        {
+            "title": "A",
+            "paragraphs": [
+                {"context": "one two", "qas": [{"id": "1"}, {"id": "2"}]},
+                {"context": "three", "qas": [{"id": "3"}]},
+            ],
+        },
+        {"title": "B", "paragraphs": [{"context": "four", "qas": [{"id": "4"}]}]},
+    ],
+}
+
+CONLL = """-DOCSTART- -X- -X- O
+
+EU NNP B-NP I-ORG
+rejects VBZ B-VP O
+
+-DOCSTART- -X- -X- O
+Peter NNP B-NP I-PER
+Blackburn NNP I-NP I-PER
+
+BRUSSELS NNP B-NP I-LOC
+"""
+
+
+def kept(text: str) -> list[str]:
+    return [
+        question["id"]
+        for article in json.loads(text)["data"]
+        for paragraph in article["paragraphs"]
+        for question in paragraph["qas"]
+    ]
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_first_questions(count: int) -> None:
+    found = questions.first_questions(json.dumps(SQUAD), count)
+    assert kept(found) == [str(number) for number in range(1, min(count, 4) + 1)]
+    assert all(
+        paragraph["qas"]
+        for article in json.loads(found)["data"]
+        for paragraph in article["paragraphs"]
+    )
+
+
+def test_first_sentences() -> None:
+    assert len(tags.sentences(CONLL)) == 3
+    assert tags.first_sentences(CONLL, 2) == (
+        "EU NNP B-NP I-ORG\nrejects VBZ B-VP O\n\n"
+        "Peter NNP B-NP I-PER\nBlackburn NNP I-NP I-PER\n\n"
+    )
+
+
+def test_cut_leaves_the_data_as_it_is(tmp_path: Path) -> None:
+    cut = Cut({"train": "a/train", "dev": "a/dev"}, lambda text, count: text[:count])
+    data = tmp_path / "data"
+    (data / "a").mkdir(parents=True)
+    for split in ("train", "dev"):
+        (data / "a" / split).write_text(f"{split} rows")
+    assert cut.folder(data, tmp_path / "cut", num_rows={"train": None, "dev": None}) == data
+    found = cut.folder(data, tmp_path / "cut", num_rows={"train": None, "dev": 2})
+    assert (found / "a/train").read_text() == "train rows"
+    assert (found / "a/dev").read_text() == "de"
+    assert (data / "a/dev").read_text() == "dev rows"
+
+
+def test_missing_data_is_told(tmp_path: Path) -> None:
+    assert questions.QUESTIONS.cut is not None
+    with pytest.raises(DataError, match=r"SQuAD/train-v1\.1\.json"):
+        questions.QUESTIONS.cut.folder(tmp_path, tmp_path / "cut", num_rows={})
+
+
+def test_answers_and_their_scores(tmp_path: Path) -> None:
+    folder = tmp_path / "squad.dev"
+    folder.mkdir()
+    (folder / "predictions.json").write_text(json.dumps({"1": "the end", "2": "one"}))
+    answers = [{"text": "End.", "answer_start": 0}, {"text": "an end now", "answer_start": 3}]
+    dev = [{"id": "1", "answers": answers}, {"id": "2", "answers": [{"text": "one two"}]}]
+    rows = Rows({"dev": dev}, {"dev": 2}, {"dev": 2})
+    found = questions.scores(rows, questions.given_answers(tmp_path))
+    assert found == pytest.approx({"F1": (1 + 2 / 3) / 2, "exact": 0.5})
+
+
+def test_tags_and_their_scores(tmp_path: Path) -> None:
+    lines = [f"{line} O" if line else line for line in CONLL.splitlines()]
+    lines[2] = "EU NNP B-NP I-ORG I-ORG"  # one of three entities, in the file's own scheme
+    (tmp_path / "conll.dev.txt").write_text("\n".join(lines))
+    given = tags.given_tags(tmp_path)
+    assert given == [["I-ORG", "O"], ["O", "O"], ["O"]]
+    dev = [{"tags": ["B-ORG", "O"]}, {"tags": ["B-PER", "I-PER"]}, {"tags": ["B-LOC"]}]
+    found = tags.scores(Rows({"dev": dev}, {"dev": 3}, {"dev": 3}), given)
+    assert found == pytest.approx({"entity F1": 0.5, "precision": 1.0, "recall": 1 / 3})
+
+
+def run(tool: str, score: float) -> Run:
+    return Run(tool, 1, {"entity F1": score}, "fp32", 3, 7.0)
+
+
+def test_the_first_score_decides() -> None:
+    results = Results({}, {}, (run("bertmod auto", 0.815), run("transformers fp32", 0.82)))
+    assert verdicts(results, margin=1.0) == [
+        "- bertmod auto: mean entity F1 -0.50 points from transformers' over 1 seed(s); at most 1 "
+        "behind: holds"
+    ]
+
+
+def test_results_of_another_subject_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    Results({"rows": 1}, {}, (run("bertmod auto", 0.5),)).save(path, "")
+    assert Results.open(path, subject={"rows": 1}, facts={}).has("bertmod auto", 1)
+    with pytest.raises(OtherResults, match="results of other settings"):
+        Results.open(path, subject={"rows": 2}, facts={})
