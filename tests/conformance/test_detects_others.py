@@ -12,8 +12,8 @@ import pytest
 from pydantic import Field
 
 from bertmod import ComponentConfig, EmptyConfig, MetricSpec, ScheduleSpec, TrackerSpec
-from bertmod.builtin.tasks.published import PublishedSentences
-from bertmod.builtin.tasks.sentences import SentenceTask
+from bertmod.builtin.tasks.sentences.published import PublishedSentences
+from bertmod.builtin.tasks.sentences.task import SentenceTask
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 from bertmod.builtin.trackers.jsonl import JsonlTracker
 from bertmod.library import installed

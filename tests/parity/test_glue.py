@@ -10,9 +10,9 @@ import pytest
 
 from bertmod import TaskContext
 from bertmod.builtin.metrics.plugin import bertmod_metrics
-from bertmod.builtin.tasks.facts import GLUE
-from bertmod.builtin.tasks.published import published_task
-from bertmod.builtin.tasks.sentences import SentenceTask
+from bertmod.builtin.tasks.sentences.facts import GLUE
+from bertmod.builtin.tasks.sentences.published import published_task
+from bertmod.builtin.tasks.sentences.task import SentenceTask
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 from bertmod.data.cache import cached_features
 

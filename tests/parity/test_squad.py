@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from bertmod import TaskContext, TaskInfo
-from bertmod.builtin.tasks.squad import SpanTask, squad_task
-from bertmod.builtin.tasks.squad_config import SquadConfig
-from bertmod.builtin.tasks.squad_reading import golds
-from bertmod.builtin.tasks.squad_recovery import TextRecovery
+from bertmod.builtin.tasks.spans.config import SquadConfig
+from bertmod.builtin.tasks.spans.reading import golds
+from bertmod.builtin.tasks.spans.recovery import TextRecovery
+from bertmod.builtin.tasks.spans.task import SpanTask, squad_task
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 from bertmod.engine.evaluate import outputs_by_example
 from bertmod.metrics.squad_official import official_v2

@@ -1,1 +1,1 @@
-"""GLUE's tasks."""
+"""Tasks: sentences, spans, tags and choices."""

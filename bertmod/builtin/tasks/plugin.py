@@ -1,4 +1,4 @@
-"""Tasks that come with bertmod: the ten of GLUE."""
+"""The tasks that come with bertmod."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from functools import partial
 from typing import Any
 
 from bertmod import EmptyConfig, Role, Task, TaskContext, TaskSpec, hookimpl
-from bertmod.builtin.tasks.choice_config import CHOICE_TABLE, SWAG
-from bertmod.builtin.tasks.conll_config import CONLL
-from bertmod.builtin.tasks.facts import GLUE, SentenceFacts
-from bertmod.builtin.tasks.span_table_config import SPAN_TABLE
-from bertmod.builtin.tasks.squad_config import SQUAD
-from bertmod.builtin.tasks.table_config import TABLE
-from bertmod.builtin.tasks.tag_table_config import TAG_TABLE
-from bertmod.builtin.tasks.xnli_config import XNLI
+from bertmod.builtin.tasks.choices.config import CHOICE_TABLE, SWAG
+from bertmod.builtin.tasks.sentences.facts import GLUE, SentenceFacts
+from bertmod.builtin.tasks.sentences.table_config import TABLE
+from bertmod.builtin.tasks.sentences.xnli_config import XNLI
+from bertmod.builtin.tasks.spans.config import SQUAD
+from bertmod.builtin.tasks.spans.table_config import SPAN_TABLE
+from bertmod.builtin.tasks.tags.conll_config import CONLL
+from bertmod.builtin.tasks.tags.table_config import TAG_TABLE
 
 BERTMOD_CONTRACT = 1
 
 
 def build(facts: SentenceFacts, config: EmptyConfig, context: TaskContext) -> Task:
     """The task that the facts describe."""
-    from bertmod.builtin.tasks.published import published_task
+    from bertmod.builtin.tasks.sentences.published import published_task
 
     del config
     return published_task(facts, context)
@@ -59,7 +59,7 @@ def num_labels(facts: SentenceFacts, config: EmptyConfig) -> int:
 
 @hookimpl
 def bertmod_tasks() -> Iterator[TaskSpec]:
-    """GLUE's tasks."""
+    """GLUE's tasks, questions, tags, choices and tables."""
     for facts in GLUE:
         yield TaskSpec(
             name=facts.name,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bertmod import TaskContext
-from bertmod.builtin.tasks.facts import GLUE
+from bertmod.builtin.tasks.sentences.facts import GLUE
 from bertmod.inference.scored_split import ScoredSplit
 from bertmod.library import installed
 from bertmod.testing.tasks import metrics

@@ -9,9 +9,9 @@ import pytest
 
 from bertmod import TaskContext, TaskSpec
 from bertmod.builtin.metrics.plugin import bertmod_metrics
-from bertmod.builtin.tasks.facts import GLUE
-from bertmod.builtin.tasks.published import published_task
-from bertmod.builtin.tasks.sentences import SentenceTask
+from bertmod.builtin.tasks.sentences.facts import GLUE
+from bertmod.builtin.tasks.sentences.published import published_task
+from bertmod.builtin.tasks.sentences.task import SentenceTask
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh", "##a", "##b", "."]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertmod import DataError, TaskInfo
-from bertmod.builtin.tasks.choice_config import CHOICE_TABLE
+from bertmod.builtin.tasks.choices.config import CHOICE_TABLE
 
 LINES = (
     '{"context": "a", "choices": ["b", "c"], "label": 1}\n'

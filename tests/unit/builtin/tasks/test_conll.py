@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bertmod import DataError, TaskInfo
-from bertmod.builtin.tasks.conll_config import CONLL
-from bertmod.builtin.tasks.tag_schemes import iob1, iob2
+from bertmod.builtin.tasks.tags.conll_config import CONLL
+from bertmod.builtin.tasks.tags.schemes import iob1, iob2
 from bertmod.metrics.entities import entity_counts, entity_scores
 
 TRAIN = """-DOCSTART- -X- O O

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from bertmod import DataError
-from bertmod.builtin.tasks.span_table import SpanTableReader
-from bertmod.builtin.tasks.span_table_config import SpanTableConfig
-from bertmod.builtin.tasks.squad_reading import SquadReader
-from bertmod.builtin.tasks.squad_words import Words
+from bertmod.builtin.tasks.spans.reading import SquadReader
+from bertmod.builtin.tasks.spans.table import SpanTableReader
+from bertmod.builtin.tasks.spans.table_config import SpanTableConfig
+from bertmod.builtin.tasks.spans.words import Words
 
 CONTEXT = "Ann met  Bo\u202fin\tCafé Noir\u00a0(old)."
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from bertmod import DataError, TaskContext, TaskInfo
-from bertmod.builtin.tasks.span_table import span_table_task
-from bertmod.builtin.tasks.span_table_config import SpanTableConfig
-from bertmod.builtin.tasks.squad import squad_task
-from bertmod.builtin.tasks.squad_answers import CERTAIN, NONCE
-from bertmod.builtin.tasks.squad_config import SQUAD, SquadConfig, splits
-from bertmod.builtin.tasks.squad_features import NOWHERE
+from bertmod.builtin.tasks.spans.answers import CERTAIN, NONCE
+from bertmod.builtin.tasks.spans.config import SQUAD, SquadConfig, splits
+from bertmod.builtin.tasks.spans.features import NOWHERE
+from bertmod.builtin.tasks.spans.table import span_table_task
+from bertmod.builtin.tasks.spans.table_config import SpanTableConfig
+from bertmod.builtin.tasks.spans.task import squad_task
 from bertmod.engine.evaluate import outputs_by_example
 
 CONTEXT = "a b  C.\u202fd e f g h"

@@ -14,8 +14,8 @@ from pyarrow import parquet
 
 from bertmod import DataError, TaskContext
 from bertmod.builtin.metrics.plugin import bertmod_metrics
-from bertmod.builtin.tasks.sentences import SentenceTask
-from bertmod.builtin.tasks.table_config import TABLE, TableConfig
+from bertmod.builtin.tasks.sentences.table_config import TABLE, TableConfig
+from bertmod.builtin.tasks.sentences.task import SentenceTask
 
 Make = Callable[..., SentenceTask]
 CLASSES = "text,label\na b,yes\nb,no\nc,yes\nd,no\n"

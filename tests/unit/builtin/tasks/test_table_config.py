@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bertmod.builtin.tasks.table_config import TABLE, TableConfig
+from bertmod.builtin.tasks.sentences.table_config import TABLE, TableConfig
 
 FILES: Mapping[str, Any] = {"train": "t.csv", "dev": "d.csv"}
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bertmod import DataError
-from bertmod.builtin.tasks.tag_table_config import TAG_TABLE
+from bertmod.builtin.tasks.tags.table_config import TAG_TABLE
 
 ROWS = ({"words": ["a", "b"], "tags": ["I-X", "O"]}, {"words": ["c"], "tags": ["I-Y"]})
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)

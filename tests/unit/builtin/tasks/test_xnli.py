@@ -9,8 +9,8 @@ import pytest
 
 from bertmod import DataError, TaskContext
 from bertmod.builtin.metrics.plugin import bertmod_metrics
-from bertmod.builtin.tasks.sentences import SentenceTask
-from bertmod.builtin.tasks.xnli_config import XNLI, XnliConfig
+from bertmod.builtin.tasks.sentences.task import SentenceTask
+from bertmod.builtin.tasks.sentences.xnli_config import XNLI, XnliConfig
 
 HEADER = [
     *("language", "gold_label", "sentence1_binary_parse", "sentence2_binary_parse"),

@@ -68,8 +68,8 @@ class ChoiceTableConfig(TableFormConfig, TableSplitsConfig):
 
 def build_swag(config: SwagConfig, context: TaskContext) -> Task:
     """The task on the published columns."""
-    from bertmod.builtin.tasks.choice_tables import ChoiceTables
-    from bertmod.builtin.tasks.choices import ChoiceTask
+    from bertmod.builtin.tasks.choices.tables import ChoiceTables
+    from bertmod.builtin.tasks.choices.task import ChoiceTask
     from bertmod.builtin.tasks.split_files import SplitFiles
     from bertmod.builtin.tasks.usable_rows import RowReader
     from bertmod.data.table_files import TableForm
@@ -89,8 +89,8 @@ def build_swag(config: SwagConfig, context: TaskContext) -> Task:
 
 def build_table(config: ChoiceTableConfig, context: TaskContext) -> Task:
     """The task on tables of the user's own."""
-    from bertmod.builtin.tasks.choice_tables import ChoiceTables
-    from bertmod.builtin.tasks.choices import ChoiceTask
+    from bertmod.builtin.tasks.choices.tables import ChoiceTables
+    from bertmod.builtin.tasks.choices.task import ChoiceTask
     from bertmod.builtin.tasks.split_files import SplitFiles
     from bertmod.builtin.tasks.usable_rows import RowReader
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from bertmod import Problem, Role, Task, TaskContext, TaskSpec
-from bertmod.builtin.tasks import tagging_config as tagging
-from bertmod.builtin.tasks.tagging_config import TaggingConfig
+from bertmod.builtin.tasks.tags import config as tagging
+from bertmod.builtin.tasks.tags.config import TaggingConfig
 
 SPLITS: Mapping[str, Role] = {"train": "train", "dev": "dev", "test": "test"}
 
@@ -48,9 +48,9 @@ class ConllConfig(TaggingConfig):
 
 def build(config: ConllConfig, context: TaskContext) -> Task:
     """The task."""
-    from bertmod.builtin.tasks.conll import ConllFiles
     from bertmod.builtin.tasks.split_files import SplitFiles
-    from bertmod.builtin.tasks.tagging import TaggingTask
+    from bertmod.builtin.tasks.tags.conll import ConllFiles
+    from bertmod.builtin.tasks.tags.task import TaggingTask
 
     paths = {split: usual_paths(config, split) for split in SPLITS}
     splits = SplitFiles(owner=f'task "{context.id}"', roles=SPLITS, paths=paths)

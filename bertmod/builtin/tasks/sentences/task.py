@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bertmod import DataError, Example, Feature, Prediction, Role, TaskContext, TaskInfo
-from bertmod.builtin.tasks.examples import Label, SentenceExamples
-from bertmod.builtin.tasks.labels import LabelKind
+from bertmod.builtin.tasks.sentences.examples import Label, SentenceExamples
+from bertmod.builtin.tasks.sentences.labels import LabelKind
 from bertmod.builtin.tasks.split_files import require_complete
 from bertmod.data.features import FeatureTable
 from bertmod.data.tables import make_folder, replace_text, submission_lines

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bertmod import Example, Feature, Prediction, TaskInfo
-from bertmod.builtin.tasks.tag_schemes import OUTSIDE
+from bertmod.builtin.tasks.tags.schemes import OUTSIDE
 from bertmod.metrics.entities import entities
 
 Decoded = Sequence[tuple[Feature, Mapping[str, np.ndarray]]]

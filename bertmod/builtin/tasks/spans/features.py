@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bertmod import DataError, Example, PieceTable, TaskContext
-from bertmod.builtin.tasks.squad_config import NUM_MARKS, SpanConfig, min_length
-from bertmod.builtin.tasks.squad_words import Words, locate
+from bertmod.builtin.tasks.spans.config import NUM_MARKS, SpanConfig, min_length
+from bertmod.builtin.tasks.spans.words import Words, locate
 from bertmod.data.features import Column, FeatureTable
 from bertmod.data.windows import Windows, widest_context, windows
 

@@ -11,13 +11,19 @@ from typing import Any, NamedTuple
 
 from bertmod import DataError, Example, Role, TaskContext, TaskInfo
 from bertmod.builtin.tasks.by_hand import text_of
-from bertmod.builtin.tasks.examples import Label, SentenceExamples
-from bertmod.builtin.tasks.labels import ClassLabels, FlagLabels, LabelKind, ValueLabels
+from bertmod.builtin.tasks.sentences.examples import Label, SentenceExamples
+from bertmod.builtin.tasks.sentences.labels import ClassLabels, FlagLabels, LabelKind, ValueLabels
+from bertmod.builtin.tasks.sentences.table_cells import row_label, row_texts
+from bertmod.builtin.tasks.sentences.table_config import (
+    TableConfig,
+    columns_of,
+    metric_names,
+    splits,
+    target,
+)
+from bertmod.builtin.tasks.sentences.table_rows import found_names, require_different, shares
 from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint
-from bertmod.builtin.tasks.table_cells import row_label, row_texts
-from bertmod.builtin.tasks.table_config import TableConfig, columns_of, metric_names, splits, target
 from bertmod.builtin.tasks.table_form import form_of
-from bertmod.builtin.tasks.table_rows import found_names, require_different, shares
 from bertmod.builtin.tasks.usable_rows import RowReader, UsableRows
 from bertmod.data.table_files import USUAL, Row, read_table
 from bertmod.wording import counted, did_you_mean, listed

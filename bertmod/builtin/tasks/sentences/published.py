@@ -9,10 +9,10 @@ from typing import Any
 
 from bertmod import DataError, Example, Role, TaskContext, TaskInfo
 from bertmod.builtin.tasks.by_hand import text_of
-from bertmod.builtin.tasks.examples import SentenceExamples
-from bertmod.builtin.tasks.facts import SentenceFacts, SplitFile
-from bertmod.builtin.tasks.labels import ClassLabels, LabelKind, ValueLabels
-from bertmod.builtin.tasks.sentences import SentenceTask
+from bertmod.builtin.tasks.sentences.examples import SentenceExamples
+from bertmod.builtin.tasks.sentences.facts import SentenceFacts, SplitFile
+from bertmod.builtin.tasks.sentences.labels import ClassLabels, LabelKind, ValueLabels
+from bertmod.builtin.tasks.sentences.task import SentenceTask
 from bertmod.builtin.tasks.split_files import (
     STRICT_HINT,
     TEST_HINT,

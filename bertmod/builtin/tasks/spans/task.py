@@ -12,13 +12,13 @@ import numpy as np
 
 from bertmod import DataError, Example, Feature, Prediction, Role, TaskContext, TaskInfo
 from bertmod.builtin.tasks.by_hand import text_of
+from bertmod.builtin.tasks.spans.answers import AnswerSearch, Decision, answers_as_json
+from bertmod.builtin.tasks.spans.config import SpanConfig, SquadConfig, has_no_answers, splits
+from bertmod.builtin.tasks.spans.features import require_room, span_features
+from bertmod.builtin.tasks.spans.reading import SquadReader, golds
+from bertmod.builtin.tasks.spans.scores import QuestionScores
+from bertmod.builtin.tasks.spans.writing import write_squad
 from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint, require_complete
-from bertmod.builtin.tasks.squad_answers import AnswerSearch, Decision, answers_as_json
-from bertmod.builtin.tasks.squad_config import SpanConfig, SquadConfig, has_no_answers, splits
-from bertmod.builtin.tasks.squad_features import require_room, span_features
-from bertmod.builtin.tasks.squad_reading import SquadReader, golds
-from bertmod.builtin.tasks.squad_scores import QuestionScores
-from bertmod.builtin.tasks.squad_writing import write_squad
 from bertmod.data.table_files import TABLE_SUFFIXES
 from bertmod.metrics.squad_official import best_threshold
 

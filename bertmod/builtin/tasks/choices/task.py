@@ -20,8 +20,8 @@ from bertmod import (
     TaskContext,
     TaskInfo,
 )
-from bertmod.builtin.tasks.choice_examples import ChoiceExamples
-from bertmod.builtin.tasks.choice_tables import ChoiceTables
+from bertmod.builtin.tasks.choices.examples import ChoiceExamples
+from bertmod.builtin.tasks.choices.tables import ChoiceTables
 from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint, require_complete
 from bertmod.data.features import Column, FeatureTable, take_ragged
 from bertmod.data.tables import make_folder, replace_text, submission_lines

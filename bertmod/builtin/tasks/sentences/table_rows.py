@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bertmod import DataError
-from bertmod.builtin.tasks.examples import Label
-from bertmod.builtin.tasks.table_config import TableSplit
+from bertmod.builtin.tasks.sentences.examples import Label
+from bertmod.builtin.tasks.sentences.table_config import TableSplit
 from bertmod.wording import counted
 
 _MANY_LABELS = 20

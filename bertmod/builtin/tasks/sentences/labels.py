@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bertmod import DataError, TaskInfo
-from bertmod.builtin.tasks.examples import Label
+from bertmod.builtin.tasks.sentences.examples import Label
 
 Decoded = Sequence[Mapping[str, np.ndarray]]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bertmod import ComponentConfig, Problem, Role
-from bertmod.builtin.tasks.tag_schemes import is_tag
+from bertmod.builtin.tasks.tags.schemes import is_tag
 
 
 class TaggingConfig(ComponentConfig):

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertmod import Example, Feature, Tokenizer
-from bertmod.builtin.tasks.squad_config import SpanConfig
-from bertmod.builtin.tasks.squad_recovery import TextRecovery
-from bertmod.builtin.tasks.squad_words import Words
+from bertmod.builtin.tasks.spans.config import SpanConfig
+from bertmod.builtin.tasks.spans.recovery import TextRecovery
+from bertmod.builtin.tasks.spans.words import Words
 
 Decoded = Sequence[tuple[Feature, Mapping[str, np.ndarray]]]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bertmod import ComponentConfig, Role, Task, TaskContext, TaskSpec
-from bertmod.builtin.tasks.facts import SentenceFacts, SplitFile
+from bertmod.builtin.tasks.sentences.facts import SentenceFacts, SplitFile
 
 Language = Literal[
     "ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"
@@ -57,7 +57,7 @@ def _evaluated(split: Role, language: str) -> SplitFile:
 
 def build(config: XnliConfig, context: TaskContext) -> Task:
     """The task."""
-    from bertmod.builtin.tasks.published import published_task
+    from bertmod.builtin.tasks.sentences.published import published_task
 
     return published_task(facts(config), context)
 

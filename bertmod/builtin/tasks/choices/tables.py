@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bertmod import DataError, Example, Role
-from bertmod.builtin.tasks.choice_examples import ChoiceExamples
+from bertmod.builtin.tasks.choices.examples import ChoiceExamples
 from bertmod.builtin.tasks.usable_rows import RowReader
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bertmod.builtin.tasks.table_config import TableConfig, columns_of, target
+from bertmod.builtin.tasks.sentences.table_config import TableConfig, columns_of, target
 from bertmod.data.table_files import Row
 
 _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}

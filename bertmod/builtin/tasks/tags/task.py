@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bertmod import DataError, Example, Feature, Prediction, Role, TaskContext, TaskInfo
-from bertmod.builtin.tasks import tag_schemes
 from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint, require_complete
-from bertmod.builtin.tasks.tag_answers import tag_answer
-from bertmod.builtin.tasks.tag_examples import TagExamples, listed_words
-from bertmod.builtin.tasks.tag_features import tag_features
-from bertmod.builtin.tasks.tag_schemes import Scheme
-from bertmod.builtin.tasks.tagging_config import TaggingConfig, has_tags, metric_names
+from bertmod.builtin.tasks.tags import schemes as tag_schemes
+from bertmod.builtin.tasks.tags.answers import tag_answer
+from bertmod.builtin.tasks.tags.config import TaggingConfig, has_tags, metric_names
+from bertmod.builtin.tasks.tags.examples import TagExamples, listed_words
+from bertmod.builtin.tasks.tags.features import tag_features
+from bertmod.builtin.tasks.tags.schemes import Scheme
 from bertmod.data.table_files import TABLE_SUFFIXES
 from bertmod.data.tables import make_folder, replace_text
 from bertmod.metrics.entities import entity_counts, entity_scores

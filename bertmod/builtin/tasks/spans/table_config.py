@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from bertmod import Problem, Task, TaskContext, TaskSpec
-from bertmod.builtin.tasks import squad_config as squad
-from bertmod.builtin.tasks.squad_config import SpanConfig
+from bertmod.builtin.tasks.spans import config as squad
+from bertmod.builtin.tasks.spans.config import SpanConfig
 from bertmod.builtin.tasks.table_form import TableFormConfig, form_problems
 from bertmod.builtin.tasks.table_splits import TableSplitsConfig, stated_splits
 
@@ -34,7 +34,7 @@ class SpanTableConfig(SpanConfig, TableFormConfig, TableSplitsConfig):
 
 def build(config: SpanTableConfig, context: TaskContext) -> Task:
     """The task on the tables that the options state."""
-    from bertmod.builtin.tasks.span_table import span_table_task
+    from bertmod.builtin.tasks.spans.table import span_table_task
 
     return span_table_task(config, context)
 

@@ -129,8 +129,8 @@ def splits(config: TableConfig) -> Mapping[str, Role]:
 
 def build(config: TableConfig, context: TaskContext) -> Task:
     """The task."""
-    from bertmod.builtin.tasks.sentences import SentenceTask
-    from bertmod.builtin.tasks.table import TableSentences
+    from bertmod.builtin.tasks.sentences.table import TableSentences
+    from bertmod.builtin.tasks.sentences.task import SentenceTask
 
     return SentenceTask(TableSentences(config, context), context)
 

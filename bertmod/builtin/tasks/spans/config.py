@@ -78,7 +78,7 @@ def has_no_answers(config: SquadConfig) -> bool:
 
 def build(config: SquadConfig, context: TaskContext) -> Task:
     """The task on the files that the options state or that are usual."""
-    from bertmod.builtin.tasks.squad import squad_task
+    from bertmod.builtin.tasks.spans.task import squad_task
 
     return squad_task(config, context)
 

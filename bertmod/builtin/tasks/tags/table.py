@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bertmod import Role
-from bertmod.builtin.tasks.tag_examples import TagExamples, listed_words
+from bertmod.builtin.tasks.tags.examples import TagExamples, listed_words
 from bertmod.builtin.tasks.usable_rows import RowReader
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from bertmod import Problem, Task, TaskContext, TaskSpec
-from bertmod.builtin.tasks import tagging_config as tagging
 from bertmod.builtin.tasks.table_form import TableFormConfig, form_of, form_problems
 from bertmod.builtin.tasks.table_splits import TableSplitsConfig, stated_paths, stated_splits
-from bertmod.builtin.tasks.tagging_config import TaggingConfig
+from bertmod.builtin.tasks.tags import config as tagging
+from bertmod.builtin.tasks.tags.config import TaggingConfig
 
 
 class TagTableConfig(TaggingConfig, TableFormConfig, TableSplitsConfig):
@@ -30,8 +30,8 @@ class TagTableConfig(TaggingConfig, TableFormConfig, TableSplitsConfig):
 def build(config: TagTableConfig, context: TaskContext) -> Task:
     """The task."""
     from bertmod.builtin.tasks.split_files import SplitFiles
-    from bertmod.builtin.tasks.tag_table import TagTableFiles
-    from bertmod.builtin.tasks.tagging import TaggingTask
+    from bertmod.builtin.tasks.tags.table import TagTableFiles
+    from bertmod.builtin.tasks.tags.task import TaggingTask
     from bertmod.builtin.tasks.usable_rows import RowReader
 
     files = SplitFiles(

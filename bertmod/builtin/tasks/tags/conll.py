@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertmod import DataError, Role
-from bertmod.builtin.tasks.tag_examples import TagExamples
-from bertmod.builtin.tasks.tag_schemes import OUTSIDE
+from bertmod.builtin.tasks.tags.examples import TagExamples
+from bertmod.builtin.tasks.tags.schemes import OUTSIDE
 from bertmod.data.lines import read_blocks
 
 DOCUMENT = "-DOCSTART-"

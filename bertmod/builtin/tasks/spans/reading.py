@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bertmod import DataError, Example, Role
-from bertmod.builtin.tasks.squad_words import Words, locate, why_lost
+from bertmod.builtin.tasks.spans.words import Words, locate, why_lost
 from bertmod.data.columns import report_left_out
 from bertmod.data.json_nodes import Node, read_json
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bertmod import Example, Role, TaskContext
-from bertmod.builtin.tasks.span_table_config import SpanTableConfig
+from bertmod.builtin.tasks.spans.reading import Questions
+from bertmod.builtin.tasks.spans.table_config import SpanTableConfig
+from bertmod.builtin.tasks.spans.task import SpanFiles, SpanTask
+from bertmod.builtin.tasks.spans.words import Words
 from bertmod.builtin.tasks.split_files import TEST_HINT, SplitFiles
-from bertmod.builtin.tasks.squad import SpanFiles, SpanTask
-from bertmod.builtin.tasks.squad_reading import Questions
-from bertmod.builtin.tasks.squad_words import Words
 from bertmod.builtin.tasks.table_form import TableFormConfig, form_of
 from bertmod.builtin.tasks.table_splits import stated_paths, stated_splits
 from bertmod.data.table_files import read_whole_table, require_columns

@@ -1,0 +1,1 @@
+"""Tasks that choose one of several texts."""

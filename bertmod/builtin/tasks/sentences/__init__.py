@@ -1,0 +1,1 @@
+"""Tasks that classify or grade a text or a pair of texts."""

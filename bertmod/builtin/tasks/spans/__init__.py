@@ -1,0 +1,1 @@
+"""Tasks that find the answer to a question in a text."""

@@ -1,0 +1,1 @@
+"""Tasks that tag the words of a text."""
