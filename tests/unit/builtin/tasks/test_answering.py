@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bertmod import DataError, TaskInfo
+from bertmod.builtin.tasks.sentences import task as sentences
 from bertmod.builtin.tasks.sentences.examples import SentenceExamples
-from bertmod.builtin.tasks.sentences.task import task as sentences
 from bertmod.data.features import FeatureTable
 
 

@@ -282,7 +282,7 @@ def test_features_do_not_depend_on_how_many_are_made_at_once(make, monkeypatch) 
     task = make(max_length=11)
     examples = [example(text) for text in ("d", "b", None, "x", "a")]
     whole = task.features(examples, TaskInfo())
-    monkeypatch.setattr("bertmod.builtin.tasks.squad_features.CHUNK", 40)
+    monkeypatch.setattr("bertmod.builtin.tasks.spans.features.CHUNK", 40)
     parts = task.features(examples, TaskInfo())
     assert np.array_equal(whole.example, parts.example)
     for one, other in zip(whole, parts, strict=True):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bertmod import DataError, TaskInfo
+from bertmod.builtin.tasks.choices import task as choices
 from bertmod.builtin.tasks.choices.config import SWAG
-from bertmod.builtin.tasks.choices.task import task as choices
 
 HEADER = ",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3"
 ROWS = [
