@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +15,11 @@ from bertmod.assemble.run import Assembled
 from bertmod.contracts.sampler import Sampler
 from bertmod.data.collate import collate, row_layout
 from bertmod.engine.groups import COMPONENTS
+from bertmod.engine.offload import settled_offload
 from bertmod.engine.precision import autocast
 from bertmod.engine.tasks import TrainingTask
 from bertmod.engine.trainer import Trainer
 from bertmod.wording import counted, table
-
-LOG = logging.getLogger("bertmod")
-
-UNTRUNCATED = 1 << 20
-"""A length that no row reaches, tokens."""
 
 TIMED_STEPS, WARM_UP_STEPS = 12, 3
 
@@ -39,7 +33,7 @@ class TaskPlan:
         features: Training features.
         own_parameters: Parameters of its adapters and head.
         updates: Expected optimizer steps on it.
-        truncated: Training rows that ``max_length`` cuts.
+        truncated: Training features that ``max_length`` cuts; None where the task does not say.
         max_length: Longest row, tokens.
     """
 
@@ -47,7 +41,7 @@ class TaskPlan:
     features: int
     own_parameters: int
     updates: float
-    truncated: int
+    truncated: int | None
     max_length: int
 
 
@@ -145,7 +139,7 @@ def make_plan(assembled: Assembled) -> Plan:
         steps_per_epoch=trainer.steps_per_epoch,
         precision=recipe.training.precision,
         loss_scale=recipe.training.loss_scale,
-        offload=recipe.training.offload,
+        offload=settled_offload(recipe.training.offload, trainer.device),
         device=recipe.training.device,
         timed_steps=len(times),
         seconds_per_step=statistics.median(times),
@@ -211,39 +205,20 @@ def activation_bytes(assembled: Assembled, task: TrainingTask) -> int:
     return sum(kept.values())
 
 
-def truncated_rows(assembled: Assembled, task: str) -> int:
-    """How many of a task's training rows ``max_length`` cuts."""
-    prepared = assembled.prepared[task]
-    whole = prepared.with_max_length(UNTRUNCATED)
-    with warnings_given_before():
-        lengths = [whole.features(split).row_lengths for split in whole.splits("train")]
-    return int(sum((length > prepared.slot.max_length).sum() for length in lengths))
-
-
-@contextmanager
-def warnings_given_before() -> Iterator[None]:
-    """Keep quiet what is said of files that were read already."""
-    level = LOG.level
-    LOG.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        LOG.setLevel(level)
-
-
 def _task_plan(
     assembled: Assembled,
     task: TrainingTask,
     sizes: Mapping[str, int],
     updates: Mapping[str, float],
 ) -> TaskPlan:
+    truncated = task.train.host.get("truncated")
     own = _total(sizes, f"adapters.{task.id}.") + _total(sizes, f"heads.{task.id}.")
     return TaskPlan(
         task=task.id,
         features=len(task.train),
         own_parameters=own,
         updates=updates[task.id],
-        truncated=truncated_rows(assembled, task.id),
+        truncated=None if truncated is None else int(np.count_nonzero(truncated.values)),
         max_length=assembled.prepared[task.id].slot.max_length,
     )
 
@@ -256,14 +231,13 @@ def render_plan(plan: Plan) -> str:
     """A plan as text: totals, a line per task, memory and time."""
     rows = [("task", "rows", "own param.", "expected updates", "rows cut", "max. length")]
     for task in plan.tasks:
-        share = task.truncated / task.features
         rows.append(
             (
                 task.task,
                 f"{task.features:,}",
                 f"{task.own_parameters:,}",
                 f"{task.updates:,.0f}",
-                f"{task.truncated:,} ({share:.1%})",
+                _share(task.truncated, task.features),
                 f"{task.max_length}",
             )
         )
@@ -279,6 +253,10 @@ def render_plan(plan: Plan) -> str:
         f"{plan.seconds_per_step:.3f} s a step, {hours:.2f} hours of training in all",
     ]
     return "\n".join(lines)
+
+
+def _share(count: int | None, total: int) -> str:
+    return "unknown" if count is None else f"{count:,} ({count / total:.1%})"
 
 
 def _trained(part: str, trained: int, total: int) -> str:

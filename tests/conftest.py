@@ -1,4 +1,4 @@
-"""Fixtures for tests that read the reference vectors and data kept beside a checkout."""
+"""Which tests need what is not everywhere: a GPU, the reference vectors and data."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ class GoldenCase(NamedTuple):
     info: dict[str, Any]
     tensors: dict[str, Tensor]
     folder: Path
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``gpu`` where there is none."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +25,9 @@ from bertmod.recipe.foundation import cached_sample
 from bertmod.recipe.resolved import ResolvedRecipe, ResolvedTask
 from bertmod.recipe.schema import SAMPLE
 from bertmod.registry import Registry
+from bertmod.wording import counted
+
+_MOST_LABELS = 20
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,6 @@ class PreparedTask:
     data: Path | None
     context: TaskContext
     seed: int
-
-    def with_max_length(self, max_length: int) -> PreparedTask:
-        """The same task with rows of another length."""
-        context = replace(self.context, max_length=max_length)
-        task = cast(Task, self.slot.spec.build(self.slot.config, context))
-        task.setup(self._folder)
-        return replace(self, task=task, context=context)
 
     @property
     def _folder(self) -> Path:
@@ -156,7 +152,8 @@ def named_data_folder(name: str) -> Path:
     if not folder.is_dir():
         above = folder.parent
         near = f"\n  {above} has: {_listing(above)}" if above.is_dir() else ""
-        raise DataError(f"{folder}: no such data folder{near}\n  name another with --data DIR")
+        what = "a file, not a data folder" if folder.is_file() else "no such data folder"
+        raise DataError(f"{folder}: {what}{near}\n  name another with --data DIR")
     return folder
 
 
@@ -191,7 +188,13 @@ def prepare_tasks(
     known, problems = dict(infos or {}), list[str]()
     for slot in sorted(recipe.tasks, key=lambda slot: not slot.trains):
         context = TaskContext(
-            slot.id, tokenizer, slot.max_length, metrics, strict_data, trains=slot.trains
+            slot.id,
+            tokenizer,
+            slot.max_length,
+            metrics,
+            strict_data,
+            trains=slot.trains,
+            trained=infos is not None,
         )
         task = cast(Task, slot.spec.build(slot.config, context))
         if folder is not None:
@@ -237,6 +240,20 @@ def training_task(prepared: PreparedTask) -> TrainingTask:
         loss_weight=slot.keys.loss_weight,
         batch_size=slot.keys.batch_size,
     )
+
+
+def found_labels(prepared: Iterable[PreparedTask]) -> list[str]:
+    """A line for each task that trains and counted its labels: which they are, and how often."""
+    lines = []
+    for each in prepared:
+        names, counts = each.info.labels, each.info.label_counts
+        if names is None or counts is None or not each.slot.trains:
+            continue
+        shown = [f"{name} ({count:,})" for name, count in zip(names, counts, strict=True)]
+        more = len(shown) - _MOST_LABELS
+        told = ", ".join(shown[:_MOST_LABELS]) + (f" and {more:,} more" if more > 0 else "")
+        lines.append(f"task {each.slot.id}: {counted(len(names), 'label')}: {told}")
+    return lines
 
 
 def data_files(prepared: Iterable[PreparedTask]) -> list[Path]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from bertmod.assemble.components import build_model, build_tokenizer
-from bertmod.assemble.data import PreparedTask, data_files, prepare_tasks, training_task
+from bertmod.assemble.data import (
+    PreparedTask,
+    data_files,
+    found_labels,
+    prepare_tasks,
+    training_task,
+)
 from bertmod.assemble.lock import lock_values
 from bertmod.assemble.writer import ModelWriter
 from bertmod.contracts.checkpoint import LoadReport
@@ -191,9 +199,11 @@ def train(
         except BaseException:
             folder.abandon()
             raise
+        _tell_labels(assembled, quiet=quiet)
         results = trainer.fit(resume=resume)
         try:
-            _write_predictions(assembled, trainer.last_evaluation(), folder)
+            with _said_before():
+                _write_predictions(assembled, trainer.last_evaluation(), folder)
         except (OSError, DataError) as error:
             raise TrainingError(
                 f"{error}\n  the run is complete but for its predictions"
@@ -209,6 +219,25 @@ def _set_up(assembled: Assembled, folder: RunFolder, *, resume: bool, quiet: boo
     except OSError as error:
         raise RunFolderError(unwritable(folder.path, error)) from error
     return trainer
+
+
+def _tell_labels(assembled: Assembled, *, quiet: bool) -> None:
+    """Say in the log and, unless ``quiet``, on the terminal which labels the data has."""
+    for line in found_labels(assembled.prepared.values()):
+        LOG.info("%s", line)
+        if not quiet:
+            print(line, file=sys.stderr)
+
+
+@contextmanager
+def _said_before() -> Iterator[None]:
+    """Keep quiet what was said when the same files were read for the first time."""
+    level = LOG.level
+    LOG.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        LOG.setLevel(level)
 
 
 def _write_facts(assembled: Assembled, folder: RunFolder, *, resume: bool) -> None:
@@ -238,10 +267,9 @@ def _write_predictions(assembled: Assembled, evaluation: Evaluation, folder: Run
     """Predictions of the final model for every dev split, in each benchmark's own form."""
     folder.predictions.mkdir(exist_ok=True)
     for task in assembled.tasks:
-        info = assembled.model.head(task.id).info
         for name, split in task.dev.items():
             if isinstance(split, TaskSplit):
-                predictions = split.predictions(evaluation.decoded[task.id, name], info)
+                predictions = evaluation.answers[task.id, name]
                 split.task.write(name, split.examples, predictions, folder.predictions)
 
 

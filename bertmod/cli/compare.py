@@ -46,13 +46,12 @@ def compare(
 
 def _check_outputs(paths: list[Path] | tuple[Path, ...], forms: tuple[str, ...]) -> None:
     """Refuse files that the table cannot be written to, before a run is read."""
+    from bertmod.data.tables import check_output_file
+
     for number, path in enumerate(paths):
         if path.suffix.lower() not in forms:
             raise DataError(f"{path}: a comparison is written to {' or '.join(forms)}")
-        if path.is_dir():
-            raise DataError(f"{path}: is a folder, not a file")
-        if not path.absolute().parent.is_dir():
-            raise DataError(f"{path}: there is no folder {path.parent}")
+        check_output_file(path)
         if path.absolute() in [other.absolute() for other in paths[:number]]:
             raise DataError(f"{path}: named twice with --output")
 

@@ -9,7 +9,6 @@ import typer
 
 from bertmod.cli.evaluate_options import (
     ConfidenceOption,
-    Form,
     FormatOption,
     NullOddsOption,
     NullThresholdOption,
@@ -26,7 +25,7 @@ from bertmod.cli.evaluate_run import Resampling, score_run
 from bertmod.cli.invocation import invocation
 from bertmod.cli.recipe_options import StrictDataOption
 from bertmod.cli.terminal import show_warnings
-from bertmod.cli.trained_options import DeviceOption, SourceOption, TaskOption
+from bertmod.cli.trained_options import DeviceOption, Form, SourceOption, TaskOption
 from bertmod.errors import DataError
 from bertmod.wording import listed
 
@@ -99,27 +98,25 @@ def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
 
 def _check_output(path: Path | None, *, form: Form) -> None:
     """Refuse a place that scores cannot be written to, before they are measured."""
-    from bertmod.data.tables import check_predictions_folder
+    from bertmod.data.tables import check_output_file, check_output_folder
 
     if form == "google":
         if path is None:
             raise DataError("--format google writes files into --output FOLDER, which is not given")
-        check_predictions_folder(path, why="--format google writes into a folder")
-    elif path is not None and path.is_dir():
-        raise DataError(f"{path}: is a folder, not a file")
-    elif path is not None and not path.absolute().parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent}")
+        check_output_folder(path, why="--format google writes into a folder")
+    elif path is not None:
+        check_output_file(path)
 
 
 def _check_plots(folder: Path | None) -> None:
     """Refuse to draw what cannot be drawn, before anything is scored."""
     if folder is None:
         return
-    from bertmod.data.tables import check_predictions_folder
+    from bertmod.data.tables import check_output_folder
     from bertmod.inference.squad_plots import require_matplotlib
 
     require_matplotlib()
-    check_predictions_folder(folder, why="--plots draws into a folder")
+    check_output_folder(folder, why="--plots draws into a folder")
 
 
 def _questions(run: Path | None, data: str | None, asked: list[str] | tuple[str, ...]) -> Path:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-Form = Literal["usual", "google"]
+from bertmod.cli.trained_options import Form
 
 
 def _share(value: float | None) -> float | None:

@@ -12,7 +12,7 @@ from bertmod.errors import DataError
 from bertmod.wording import counted, table
 
 if TYPE_CHECKING:
-    from bertmod.cli.evaluate_options import Form
+    from bertmod.cli.trained_options import Form
     from bertmod.inference.scored_split import ScoredSplit
     from bertmod.inference.trained import TrainedRun
 
@@ -88,7 +88,7 @@ def score_run(
         BertmodError: If a state or the data cannot be read, or a file cannot be written.
     """
     from bertmod.assemble.data import named_data_folder
-    from bertmod.data.tables import replace_text
+    from bertmod.data.tables import replace_text, write_text
     from bertmod.inference.google_results import RESULT_FILE, result_text
     from bertmod.inference.squad_scores import draw_split
     from bertmod.inference.states import choose_tasks
@@ -108,8 +108,11 @@ def score_run(
                 files[place / RESULT_FILE] = result_text(split, trained.step(task))
             if plots is not None:
                 num_drawn += draw_split(plots / place, split)
+    if not scores:
+        raise DataError("nothing to score: no task of the run has dev rows")
     if output is not None and form == "google":
-        _write_folder(output, files)
+        for path, text in files.items():
+            write_text(output / path, text)
     elif output is not None:
         replace_text(
             output, json.dumps({each.name: each.value for each in scores}, indent=2) + "\n"
@@ -134,14 +137,6 @@ def _scores(task: str, split: ScoredSplit, resampling: Resampling | None) -> lis
         _Score(task, split.name, metric, score, *intervals.get(metric, ()))
         for metric, score in split.scores.items()
     ]
-
-
-def _write_folder(folder: Path, files: Mapping[Path, str]) -> None:
-    from bertmod.data.tables import make_folder, replace_text
-
-    for path, text in files.items():
-        make_folder((folder / path).parent)
-        replace_text(folder / path, text)
 
 
 def _show(scores: Sequence[_Score], resampling: Resampling | None) -> None:

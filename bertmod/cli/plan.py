@@ -23,9 +23,11 @@ def plan(
 ) -> None:
     """Print parameters, steps, expected updates, cut rows, memory and measured time."""
     resolved = resolve_from_cli(recipe, data=data, checkpoint=checkpoint, overrides=set_)
+    from bertmod.assemble.data import found_labels
     from bertmod.assemble.run import assemble
     from bertmod.planning import make_plan, render_plan
 
     show_warnings()
     assembled = assemble(resolved, invocation().registry, strict_data=strict_data)
-    print(f"{resolved.title}\n{render_plan(make_plan(assembled))}")
+    labels = found_labels(assembled.prepared.values())
+    print("\n".join([resolved.title, *labels, render_plan(make_plan(assembled))]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertmod.cli.mixed_answers import several_answers
 from bertmod.cli.predict_rows import one_task
+from bertmod.cli.trained_options import names_several
 from bertmod.errors import DataError
 from bertmod.wording import listed
 
@@ -61,7 +62,7 @@ def answer_line(trained: TrainedRun, asked: Sequence[str], fields: Fields) -> No
         DataError: If a text is missing, nobody reads one, or no task can answer.
     """
     answer: Mapping[str, Any]
-    if "all" in asked or len(set(asked)) > 1:
+    if names_several(asked):
         found = several_answers(
             trained,
             asked,

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertmod.cli.mixed_answers import answer_with_several
-from bertmod.cli.predict_options import Form
-from bertmod.cli.trained_options import progress
+from bertmod.cli.trained_options import Form, names_several, progress
 from bertmod.errors import DataError
 from bertmod.wording import counted
 
@@ -46,7 +45,7 @@ def answer_input(
     Raises:
         DataError: If the file cannot be read, a row cannot be used, or nothing can be written.
     """
-    several = "all" in asked or len(set(asked)) > 1
+    several = names_several(asked)
     _check_output(output, form, several=several)
     names = _names(columns)
     rows = None
@@ -92,14 +91,14 @@ def one_task(trained: TrainedRun, asked: Sequence[str], *, option: str) -> str:
 
 
 def _check_output(output: Path | None, form: Form, *, several: bool) -> None:
-    from bertmod.data.tables import check_predictions_folder, check_predictions_path
+    from bertmod.data.tables import check_output_folder, check_predictions_path
 
     if form == "google":
         if several:
             raise DataError("--format google: one task answers --input; name it with --task ID")
         if output is None:
             raise DataError("--format google writes several files: give --output FOLDER")
-        check_predictions_folder(output, why="--format google needs a folder")
+        check_output_folder(output, why="--format google needs a folder")
     elif output is not None:
         check_predictions_path(output, several=several)
 

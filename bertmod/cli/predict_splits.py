@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertmod.cli.predict_options import Form
 from bertmod.cli.predict_rows import Load
-from bertmod.cli.trained_options import progress
+from bertmod.cli.trained_options import Form, progress
 from bertmod.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,14 +66,14 @@ class _Split:
 
 
 def _folder(output: Path | None) -> Path:
-    from bertmod.data.tables import check_predictions_folder
+    from bertmod.data.tables import check_output_folder
 
     if output is None:
         raise DataError(
             "give --input FILE, whose rows are to be answered, or --text TEXT, or --output FOLDER "
             "for the answers of the test splits"
         )
-    check_predictions_folder(output, why="without --input the answers need a folder")
+    check_output_folder(output, why="without --input the answers need a folder")
     return output
 
 

@@ -130,7 +130,8 @@ def _told(error: Exception, debug: bool) -> int:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         if debug:
             traceback.print_exception(error)
-        print(f"error: {usage.format_message()}", file=sys.stderr)
+        said = usage.format_message().replace(": Value error, ", ": ")  # some versions of typer
+        print(f"error: {said}", file=sys.stderr)
         context = getattr(error, "ctx", None)
         if context is not None:
             print(f"try: {context.command_path} --help", file=sys.stderr)

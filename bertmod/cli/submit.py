@@ -63,12 +63,11 @@ def submit(
 
 def _check_zip(path: Path) -> None:
     """Refuse a file that the zip cannot be written to, before any row is answered."""
+    from bertmod.data.tables import check_output_file
+
     if path.suffix.lower() != ".zip":
         raise DataError(f"{path}: a submission is a .zip file")
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder, not a file")
-    if not path.absolute().parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent}")
+    check_output_file(path)
 
 
 def _tell(plan: SubmissionPlan, path: Path) -> None:

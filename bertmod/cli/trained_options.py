@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
+Form = Literal["usual", "google"]
+"""What files look like: bertmod's, or those of google-research/bert."""
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 SourceOption = Annotated[
@@ -23,6 +26,11 @@ TaskOption = Annotated[
     list[str] | None,
     typer.Option("--task", metavar="ID", help="Task of the run, or all; repeatable."),
 ]
+
+
+def names_several(asked: Sequence[str]) -> bool:
+    """Whether ``--task`` names more tasks than one."""
+    return "all" in asked or len(set(asked)) > 1
 
 
 def _device(value: str) -> str:

@@ -39,7 +39,8 @@ class Feature:
             of shape ().
         positions: Named token positions counted from the feature's first token, int64; below 0
             means 0, beyond the feature does not count.
-        host: Columns that only the task reads back, such as offsets.
+        host: Columns that only the task reads back, such as offsets. ``truncated``, bool of shape
+            (), tells ``bertmod plan`` whether ``max_length`` cut pieces from its rows.
     """
 
     example: int
@@ -50,8 +51,8 @@ class Feature:
 
 
 Outputs = Sequence[Sequence[tuple[Feature, Arrays]]]
-"""For each example, its features with what the head decoded of them: ``probabilities``,
-(classes,), by ``bertmod/classification``, ``value``, (), by ``bertmod/regression``."""
+"""For each example, its features with what the head decoded of them, named arrays as the head's
+``decode`` gives them: ``probabilities``, (classes,), by ``bertmod/classification``."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class TaskContext:
         max_length: Longest row, tokens.
         metrics: Every installed metric by name.
         strict_data: Whether a malformed train or dev row is an error.
-        trains: Whether the task is trained; false where another task's head answers it.
+        trains: Whether the task has a head of its own; false where another task's answers it.
+        trained: Whether that head is trained already: ``setup`` then does without files that are
+            missing, since labels are known.
     """
 
     id: str
@@ -73,6 +76,7 @@ class TaskContext:
     metrics: Mapping[str, Metric]
     strict_data: bool = False
     trains: bool = True
+    trained: bool = False
 
 
 class Task(Protocol):

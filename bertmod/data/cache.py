@@ -17,7 +17,7 @@ from pathlib import Path
 from bertmod.data.features import FeatureTable
 from bertmod.errors import DataError
 
-_FORMAT = "2"
+_FORMAT = "3"
 _MANIFEST = "manifest.json"
 _WARNED = "warned"
 _WRITING = ".writing-"

@@ -12,6 +12,7 @@ import numpy as np
 
 from bertmod.data.lines import read_blocks
 from bertmod.errors import DataError
+from bertmod.wording import counted
 
 SHOWN = 5
 """How many malformed rows a message describes."""
@@ -145,7 +146,7 @@ def report_left_out(
     count = len(malformed)
     if not count:
         return
-    what = f"{count} malformed {of}" + ("" if count == 1 else "s")
+    what = counted(count, f"malformed {of}")
     shown = "".join(f"\n  {each}" for each in malformed[:SHOWN])
     more = f"\n  and {count - SHOWN} more" if count > SHOWN else ""
     if not usable:
@@ -164,15 +165,11 @@ def _of_width(
         return numbers, rows, []
     good = np.array([len(row) == width for row in rows])
     bad = [
-        Malformed(int(number), f"{_counted(len(row))}, not {width}")
+        Malformed(int(number), f"{counted(len(row), 'column')}, not {width}")
         for number, row in zip(numbers, rows, strict=True)
         if len(row) != width
     ]
     return numbers[good], [row for row in rows if len(row) == width], bad
-
-
-def _counted(columns: int) -> str:
-    return "1 column" if columns == 1 else f"{columns} columns"
 
 
 def _places(path: Path, header: list[str], columns: Sequence[str | int]) -> list[int]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from bertmod.contracts.task import Feature
 from bertmod.contracts.tokenizer import RowTable
+from bertmod.data.ragged import bounds_of, take_ragged
 from bertmod.errors import DataError
 
 Arrays = Mapping[str, np.ndarray]
@@ -36,8 +37,7 @@ class Column:
         arrays = [np.asarray(value) for value in values]
         if len({array.shape for array in arrays}) <= 1:
             return cls(np.stack(arrays) if arrays else np.empty((0,)))
-        lengths = [len(array) for array in arrays]
-        return cls(np.concatenate(arrays), np.concatenate(([0], np.cumsum(lengths))))
+        return cls(np.concatenate(arrays), bounds_of([len(array) for array in arrays]))
 
     def __getitem__(self, index: int) -> np.ndarray:
         if self.bounds is None:
@@ -49,25 +49,6 @@ class Column:
         if self.bounds is None:
             return Column(np.asarray(self.values[indices]))
         return Column(*take_ragged(self.values, self.bounds, indices))
-
-
-def take_ragged(
-    values: np.ndarray, bounds: np.ndarray, indices: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pick pieces of a flat array.
-
-    Args:
-        values: All pieces one behind another, (entries, ...).
-        bounds: Where each piece begins, (pieces + 1,), int64.
-        indices: The pieces wanted, (wanted,), int64.
-
-    Returns:
-        The wanted pieces one behind another, and their bounds, (wanted + 1,).
-    """
-    starts, lengths = bounds[indices], bounds[indices + 1] - bounds[indices]
-    new_bounds = np.concatenate(([0], np.cumsum(lengths)))
-    places = np.arange(int(new_bounds[-1])) + np.repeat(starts - new_bounds[:-1], lengths)
-    return np.asarray(values[places]), new_bounds
 
 
 @dataclass(frozen=True)
@@ -100,7 +81,7 @@ class FeatureTable(Sequence[Feature]):
         targets: Mapping[str, np.ndarray] | None = None,
         example: np.ndarray | None = None,
     ) -> FeatureTable:
-        """One feature per row.
+        """One feature per row, with the host column ``truncated``.
 
         Args:
             rows: What a tokenizer made.
@@ -114,6 +95,7 @@ class FeatureTable(Sequence[Feature]):
             token_bounds=rows.bounds,
             tokens={"input_ids": rows.input_ids, "token_type_ids": rows.token_type_ids},
             targets={name: Column(np.asarray(value)) for name, value in (targets or {}).items()},
+            host={"truncated": Column(rows.truncated)},
         )
 
     @classmethod
@@ -132,8 +114,8 @@ class FeatureTable(Sequence[Feature]):
         }
         return cls(
             example=np.array([feature.example for feature in kept], dtype=np.int64),
-            row_bounds=np.cumsum([0, *(len(feature.rows) for feature in kept)]),
-            token_bounds=np.cumsum([0, *lengths]),
+            row_bounds=bounds_of([len(feature.rows) for feature in kept]),
+            token_bounds=bounds_of(lengths),
             tokens={
                 name: np.concatenate([row[name] for row in rows]) if rows else np.empty(0, np.int32)
                 for name in names
@@ -297,8 +279,7 @@ def _columns(rows: Sequence[Arrays]) -> dict[str, Column]:
 
 
 def _stack_bounds(bounds: Sequence[np.ndarray]) -> np.ndarray:
-    lengths = np.concatenate([np.diff(each) for each in bounds])
-    return np.concatenate(([0], np.cumsum(lengths)))
+    return bounds_of(np.concatenate([np.diff(each) for each in bounds]))
 
 
 def _stack_columns(columns: Sequence[Column]) -> Column:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bertmod.errors import DataError
+
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 _KINDS = {
     dict: "an object",
@@ -47,7 +50,11 @@ class Node:
 
     def text(self, key: str) -> str:
         """The text under a key."""
-        return str(self._child(key)._as(str))
+        child = self._child(key)
+        text = str(child._as(str))
+        if not text.isascii() and _HALF.search(text):
+            raise child.wrong("half of a surrogate pair (\\ud800 to \\udfff) stands alone")
+        return text
 
     def number(self, key: str) -> int:
         """The whole number under a key."""

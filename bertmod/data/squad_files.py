@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bertmod.data.json_nodes import Node, read_json
 from bertmod.errors import DataError
@@ -14,13 +14,13 @@ from bertmod.wording import counted, listed, shown
 
 Version = Literal["1.1", "2.0"]
 
-DEV_FILES: Mapping[Version, str] = {"1.1": "dev-v1.1.json", "2.0": "dev-v2.0.json"}
+VERSIONS: tuple[Version, ...] = get_args(Version)
 _FEW = 5  # ids named in a message
 
 
 @dataclass(frozen=True)
-class Golds:
-    """The right answers of a file of questions.
+class QuestionFile:
+    """A file of questions with their right answers.
 
     Attributes:
         path: The file.
@@ -33,6 +33,17 @@ class Golds:
     golds: Mapping[str, tuple[str, ...]]
 
 
+def usual_paths(split: str, version: Version) -> tuple[str, ...]:
+    """Where the published file of a split may lie in a data folder, the usual place first.
+
+    Args:
+        split: ``train`` or ``dev``.
+        version: The version of SQuAD.
+    """
+    name = f"{split}-v{version}.json"
+    return f"SQuAD/{name}", name
+
+
 def dev_file(path: Path) -> Path:
     """The file of questions that a path names: itself, or a data folder's dev file.
 
@@ -41,10 +52,10 @@ def dev_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    places = [folder / name for folder in (path, path / "SQuAD") for name in DEV_FILES.values()]
-    found = [place for place in places if place.is_file()]
+    places = [name for version in VERSIONS for name in usual_paths("dev", version)]
+    found = [path / place for place in places if (path / place).is_file()]
     if not found:
-        names = " or ".join(DEV_FILES.values())
+        names = " or ".join(usual_paths("dev", version)[-1] for version in VERSIONS)
         raise DataError(f"{path}: there is no {names} in this folder, nor in SQuAD/ inside it")
     if len(found) > 1:
         raise DataError(
@@ -54,7 +65,7 @@ def dev_file(path: Path) -> Path:
     return found[0]
 
 
-def read_golds(path: Path) -> Golds:
+def read_questions(path: Path) -> QuestionFile:
     """The right answers of every question of a file.
 
     It is of version 2.0 if it says so, or if a question has ``is_impossible``.
@@ -80,7 +91,7 @@ def read_golds(path: Path) -> Golds:
             f'{path}: question "{unanswered[0]}" has no answers\n  only files of version 2.0 have '
             'such questions: they say "version": "v2.0", or "is_impossible" of a question'
         )
-    return Golds(path, "2.0" if second else "1.1", golds)
+    return QuestionFile(path, "2.0" if second else "1.1", golds)
 
 
 def read_answers(path: Path) -> dict[str, str]:

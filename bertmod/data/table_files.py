@@ -12,6 +12,7 @@ from typing import Any
 from bertmod.data.columns import Malformed
 from bertmod.data.delimited import DELIMITERS, other_delimiter, read_text, records
 from bertmod.errors import DataError
+from bertmod.wording import counted
 
 Row = Mapping[str, Any]
 
@@ -62,16 +63,13 @@ class Table:
         return [place + bisect(lost, line) for place, line in enumerate(self.lines)]
 
 
-def read_table(
-    path: Path, columns: Sequence[str] | None = None, *, form: TableForm = USUAL
-) -> Sequence[Row]:
+def read_table(path: Path, *, form: TableForm = USUAL) -> Sequence[Row]:
     """Rows of a table by column name.
 
     Args:
         path: ``.tsv``: a header line, tabs, no quoting. ``.csv``: a header line, commas, double
             quotes around cells that need them. ``.jsonl``: one JSON object per line. ``.parquet``.
             UTF-8.
-        columns: Columns to keep, all of which must be there; None keeps every column.
         form: What of this is otherwise.
 
     Returns:
@@ -79,8 +77,8 @@ def read_table(
         ``.parquet`` any Python value.
 
     Raises:
-        DataError: If the file cannot be read, has no rows, lacks a column, or has a malformed
-            row; the message names the line.
+        DataError: If the file cannot be read, has no rows, or has a malformed row; the message
+            names the line.
     """
     table = read_whole_table(path, form=form)
     if table.malformed:
@@ -88,7 +86,7 @@ def read_table(
         raise DataError(f"{path}, {table.unit} {line}: {why}")
     if not table.rows:
         raise DataError(f"{path}: the table has no rows")
-    return table.rows if columns is None else [_narrow(path, row, columns) for row in table.rows]
+    return table.rows
 
 
 def read_whole_table(path: Path, *, form: TableForm = USUAL) -> Table:
@@ -114,9 +112,38 @@ def require_columns(path: Path, table: Table, columns: Iterable[str]) -> None:
     Raises:
         DataError: If it lacks one; the message lists those it has.
     """
-    missing = [f'"{name}"' for name in columns if name not in table.columns]
-    if missing:
-        raise _lacking(path, missing, table.columns)
+    quoted = [f'"{name}"' for name in columns if name not in table.columns]
+    if quoted:
+        has = ", ".join(table.columns) or "nothing"
+        told = f"{path}: no column {', '.join(quoted)}; it has: {has}"
+        if set(quoted).intersection(table.columns):
+            told += '\n  the cells stand in quotation marks: state "quoting": true'
+        raise DataError(told)
+
+
+def as_text(value: Any, name: str) -> str:
+    """A cell as text: a number as it is written, true as 1, false as 0, nothing as "".
+
+    Args:
+        value: What the cell holds.
+        name: What it is, for the message: its column.
+
+    Raises:
+        ValueError: If it is a list, an object or something else that is not written so.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, list | dict):
+        found = "a list" if isinstance(value, list) else "an object"
+    else:
+        found = type(value).__name__
+    raise ValueError(f'"{name}" is {found}, not text')
 
 
 def _read_delimited(path: Path, form: TableForm) -> Table:
@@ -140,7 +167,7 @@ def _refuse_other_delimiter(path: Path, text: str, used: str, *, quoting: bool) 
         raise DataError(
             f"{path}: the cells are separated by {DELIMITERS[other]}, not by {DELIMITERS[used]}\n"
             f'  state "delimiter": {json.dumps(other)} (or {json.dumps(used)}, if it is so after '
-            "all)"
+            f"all), or save the file with {DELIMITERS[used]}"
         )
 
 
@@ -220,23 +247,10 @@ def _header(path: Path, line: int, names: Sequence[str]) -> list[str]:
 
 def _named(names: Sequence[str], row: list[str]) -> Row | str:
     if len(row) != len(names):
-        cells = "1 column" if len(row) == 1 else f"{len(row)} columns"
-        return f"{cells}, the header has {len(names)}"
+        return f"{counted(len(row), 'column')}, the header has {len(names)}"
     if any("\0" in cell for cell in row):
         return "a zero byte: the file is damaged, or no text"
     return dict(zip(names, row, strict=True))
-
-
-def _narrow(path: Path, row: Row, columns: Sequence[str]) -> Row:
-    missing = [f'"{name}"' for name in columns if name not in row]
-    if missing:
-        raise _lacking(path, missing, row)
-    return {name: row[name] for name in columns}
-
-
-def _lacking(path: Path, missing: Sequence[str], columns: Iterable[str]) -> DataError:
-    has = ", ".join(columns) or "nothing"
-    return DataError(f"{path}: no column {', '.join(missing)}; it has: {has}")
 
 
 _READERS: Mapping[str, Callable[[Path, TableForm], Table]] = {

@@ -44,14 +44,22 @@ def check_predictions_path(path: Path, *, several: bool = False) -> None:
         DataError: If its name ends in something unknown, its folder is missing, or it is a folder.
     """
     _choose(path, _ANSWER_WRITERS if several else _WRITERS, "output")
+    check_output_file(path)
+
+
+def check_output_file(path: Path) -> None:
+    """Refuse a path that no file can be written to, before its content is made.
+
+    Raises:
+        DataError: If it is a folder, or the folder that it would be in is missing.
+    """
     if path.is_dir():
         raise DataError(f"{path}: is a folder, not a file")
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent}")
+    _require_parent(path)
 
 
-def check_predictions_folder(path: Path, *, why: str) -> None:
-    """Refuse a folder that predictions cannot be written into, before they are made.
+def check_output_folder(path: Path, *, why: str) -> None:
+    """Refuse a folder that files cannot be written into, before their content is made.
 
     Args:
         path: The folder, which may be made later.
@@ -62,8 +70,8 @@ def check_predictions_folder(path: Path, *, why: str) -> None:
     """
     if path.exists() and not path.is_dir():
         raise DataError(f"{path}: is a file; {why}")
-    if not path.is_dir() and not path.absolute().parent.is_dir():
-        raise DataError(f"{path}: there is no folder {path.parent}")
+    if not path.is_dir():
+        _require_parent(path)
 
 
 def make_folder(path: Path) -> None:
@@ -76,6 +84,20 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{path}: cannot be made: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file in one instant, into a folder that is made if it is not there.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        DataError: If the folder cannot be made or the file cannot be written.
+    """
+    make_folder(path.parent)
+    replace_text(path, text)
+    return path
 
 
 def submission_lines(predictions: Iterable[Row]) -> list[str]:
@@ -145,6 +167,11 @@ def replace_bytes(path: Path, content: bytes) -> None:
         write_file(path, content)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _require_parent(path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path}: there is no folder {path.parent}")
 
 
 def _choose(path: Path, known: Mapping[str, Callable[..., Any]], use: str) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def decode(
         task: Task whose adapters and head are used.
         features: Any number of features.
         settings: Batch size, precision and layout.
-        advance: Called with the number of features after each batch.
+        advance: Called after each batch with the number of examples whose last feature it held.
     """
     layout = row_layout([model.head(task).layout], settings.layout)
 
@@ -65,7 +65,7 @@ def decode(
             return model.head(task).decode(model(batch, task), batch)
 
     batches = batches_by_length(features.lengths, settings.batch_size)
-    return _decoded(model, len(features), batches, answer, advance)
+    return _decoded(model, features.example, batches, answer, advance)
 
 
 def decode_mixed(
@@ -85,7 +85,7 @@ def decode_mixed(
         model: The model, on its device.
         features: Task to any number of features; a task that borrows may stand beside its lender.
         settings: Batch size, precision and layout.
-        advance: Called with the number of features after each batch.
+        advance: Called after each batch with the number of examples whose last feature it held.
 
     Returns:
         Task to one entry per feature, in the features' order.
@@ -111,7 +111,7 @@ def decode_mixed(
         return [answers[place] for place in np.argsort(order)]
 
     batches = mixed_batches(number_of_feature, table.lengths, settings.batch_size)
-    decoded = _decoded(model, len(table), batches, answer, advance)
+    decoded = _decoded(model, _examples_apart(features.values()), batches, answer, advance)
     ends = np.cumsum(sizes).tolist()
     return {
         task: decoded[end - size : end]
@@ -165,13 +165,17 @@ def _without_dropout(model: MultiTaskModel) -> Iterator[None]:
 
 def _decoded(
     model: MultiTaskModel,
-    count: int,
+    example: np.ndarray,
     batches: Iterable[np.ndarray],
     answer: Callable[[np.ndarray, torch.device], list[Arrays]],
     advance: Callable[[int], object] | None,
 ) -> list[Arrays]:
-    """What ``answer`` gives of each feature, asked for in batches, without dropout."""
-    decoded: list[Arrays | None] = [None] * count
+    """What ``answer`` gives of each feature, asked for in batches, without dropout.
+
+    ``example`` is the number of each feature's example, (features,), int64.
+    """
+    decoded: list[Arrays | None] = [None] * len(example)
+    left = np.bincount(example)
     device = next(model.parameters()).device
     with _without_dropout(model):
         for indices in batches:
@@ -180,8 +184,19 @@ def _decoded(
             for index, arrays in zip(indices.tolist(), answers, strict=True):
                 decoded[index] = arrays
             if advance is not None:
-                advance(len(indices))
+                seen, counts = np.unique(example[indices], return_counts=True)
+                left[seen] -= counts
+                advance(int(np.count_nonzero(left[seen] == 0)))
     return [arrays for arrays in decoded if arrays is not None]
+
+
+def _examples_apart(tables: Iterable[FeatureTable]) -> np.ndarray:
+    """Numbers of the examples of several tables' features, no two tables sharing one."""
+    numbers, first = [], 0
+    for table in tables:
+        numbers.append(first + table.example)
+        first += int(table.example.max(initial=-1)) + 1
+    return np.concatenate(numbers)
 
 
 def _tokens_alone(table: FeatureTable) -> FeatureTable:
@@ -247,7 +262,11 @@ class DevSplit(Protocol):
         """``info`` with what can be tuned on this split."""
         ...
 
-    def score(self, decoded: Sequence[Arrays], info: TaskInfo) -> Mapping[str, float]:
+    def answers(self, decoded: Sequence[Arrays], info: TaskInfo) -> Sequence[Any]:
+        """What is scored, made of what the head decoded of every feature."""
+        ...
+
+    def score(self, answers: Sequence[Any]) -> Mapping[str, float]:
         """Every metric of the split over the whole of it."""
         ...
 
@@ -271,10 +290,14 @@ class ScoredFeatures:
         del decoded
         return info
 
-    def score(self, decoded: Sequence[Arrays], info: TaskInfo) -> Mapping[str, float]:
-        """What the scorer says."""
+    def answers(self, decoded: Sequence[Arrays], info: TaskInfo) -> Sequence[Arrays]:
+        """What was decoded, as it is."""
         del info
-        return self.scorer(decoded)
+        return decoded
+
+    def score(self, answers: Sequence[Arrays]) -> Mapping[str, float]:
+        """What the scorer says."""
+        return self.scorer(answers)
 
 
 @dataclass(frozen=True)
@@ -299,13 +322,13 @@ class TaskSplit:
         """What the task tunes on this split."""
         return self.task.calibrate(self.examples, self._outputs(decoded), info)
 
-    def score(self, decoded: Sequence[Arrays], info: TaskInfo) -> Mapping[str, float]:
-        """The task's metrics of its own predictions."""
-        return self.task.score(self.split, self.examples, self.predictions(decoded, info))
-
-    def predictions(self, decoded: Sequence[Arrays], info: TaskInfo) -> list[Prediction]:
+    def answers(self, decoded: Sequence[Arrays], info: TaskInfo) -> list[Prediction]:
         """One prediction per example."""
         return self.task.predict(self.examples, self._outputs(decoded), info)
+
+    def score(self, answers: Sequence[Prediction]) -> Mapping[str, float]:
+        """The task's metrics of its own predictions."""
+        return self.task.score(self.split, self.examples, answers)
 
     def _outputs(self, decoded: Sequence[Arrays]) -> list[list[tuple[Feature, Arrays]]]:
         return outputs_by_example(len(self.examples), self.features, decoded)

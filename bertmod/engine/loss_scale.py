@@ -8,6 +8,7 @@ a step makes anyway for its loss and norm.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -103,11 +104,11 @@ def build_loss_scale(setting: float | Literal["dynamic"], precision: str) -> Los
     """The loss scale of a run.
 
     Args:
-        setting: ``dynamic``, or where it starts, positive; such a one never grows.
+        setting: ``dynamic``, or where it starts, at least ``FLOOR``; such a one never grows.
         precision: ``fp32``, ``bf16`` or ``fp16``; only the last has a scale.
 
     Raises:
-        ValueError: If a number is given for another precision than fp16.
+        ValueError: If a number is given for another precision than fp16, or is below ``FLOOR``.
     """
     if setting == "dynamic":
         if precision == "fp16":
@@ -115,4 +116,6 @@ def build_loss_scale(setting: float | Literal["dynamic"], precision: str) -> Los
         return LossScale(1.0, floor=1.0, used=False)
     if precision != "fp16":
         raise ValueError(f"loss_scale {setting} is for precision fp16, and this is {precision}")
+    if not FLOOR <= setting < math.inf:
+        raise ValueError(f"loss_scale is {setting}; it must be finite and at least 2**-14")
     return LossScale(float(setting))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Literal, Protocol
 
@@ -74,14 +74,20 @@ def build_masters(
 
     Args:
         groups: Groups of the model's own parameters, on ``device``.
-        offload: ``cpu`` for copies in host memory; None for the parameters themselves.
+        offload: ``cpu`` for copies in host memory, unless the model is there itself; None for
+            the parameters themselves.
         device: Where the model is.
     """
-    if offload is None:
-        return OwnParameters(groups)
-    if device.type == "cpu":
-        LOG.warning('offload "cpu" saves nothing here: the model is in host memory already')
-    return HostCopies(groups, device)
+    if settled_offload(offload, device) is not None:
+        return HostCopies(groups, device)
+    if offload is not None:
+        LOG.warning('offload "cpu" changes nothing here: the model is in host memory already')
+    return OwnParameters(groups)
+
+
+def settled_offload(offload: Offload | None, device: torch.device) -> Offload | None:
+    """What comes of ``offload`` on a device: nothing on a CPU, which would copy in vain."""
+    return None if device.type == "cpu" else offload
 
 
 class OwnParameters:
@@ -122,11 +128,11 @@ class HostCopies:
     In the last backward pass of a step gradients leave the device as they become final, several
     small ones together, and their memory there is free again; on a GPU the copies run beside the
     backward pass, in a stream of their own from and to page-locked memory. The new weights follow
-    in that stream, and only what reads them waits. On a CPU the same happens within one memory.
+    in that stream, and only what reads them waits.
 
     Args:
         groups: Groups of the model's own parameters, fp32, on ``device``.
-        device: Where the model is.
+        device: Where the model is; on a CPU all of this happens within one memory, for tests.
     """
 
     def __init__(self, groups: Sequence[ParameterGroup], device: torch.device) -> None:
@@ -144,26 +150,24 @@ class HostCopies:
         entries = sum(own.numel() for own in self._copies)
         self._gradients = torch.empty(entries, pin_memory=self._stream is not None)
         self._filled = 0
-        self._last = False
         self._queue: list[Parameter] = []
-        for own in self._copies:
-            own.register_post_accumulate_grad_hook(self._final)  # type: ignore[no-untyped-call]
+        self._gone: set[Parameter] = set()
         self.reload()
 
     def clear(self) -> None:
         """Drop every gradient, on both sides."""
         for own, copy in self._copies.items():
             own.grad = copy.grad = None
-        self._queue, self._filled = [], 0
+        self._queue, self._gone, self._filled = [], set(), 0
 
     @contextmanager
     def backward(self, *, last: bool) -> Iterator[None]:
         """Around a backward pass; the last one sends every gradient of the step."""
-        self._last = last
-        try:
+        with ExitStack() as hooks:  # a model outlives its trainer, which these would keep alive
+            for own in self._copies if last else ():
+                hook = own.register_post_accumulate_grad_hook(self._enqueue)  # type: ignore[no-untyped-call]
+                hooks.callback(hook.remove)
             yield
-        finally:
-            self._last = False
         if last:
             self._send_rest()
 
@@ -204,26 +208,33 @@ class HostCopies:
         value = torch.empty_like(own, device="cpu", dtype=torch.float32, pin_memory=pinned)
         return Parameter(value.detach())
 
-    def _final(self, own: Tensor) -> None:
-        """Called by autograd when a parameter has its gradient of a micro-batch."""
-        if self._last:
-            assert isinstance(own, Parameter)
-            self._enqueue(own)
-
     def _enqueue(self, own: Parameter) -> None:
+        """Called by autograd when a parameter has a gradient of the last micro-batch."""
+        if own in self._gone:
+            return
+        self._gone.add(own)
         if sum(waiting.numel() for waiting in self._queue) + own.numel() > BLOCK:
             self._send()
         self._queue.append(own)
 
+    @torch.no_grad()
     def _send_rest(self) -> None:
-        """Send what autograd did not report: gradients of earlier micro-batches alone."""
-        self._send()
+        """Send what autograd did not report: gradients of earlier micro-batches alone.
+
+        A backward pass within the backward pass, as of torch's reentrant checkpoints, reaches
+        parameters again whose gradients are gone: what it adds is added on the host.
+        """
         for own in self._copies:
             if own.grad is not None:
                 self._enqueue(own)
         self._send()
         if self._stream is not None:
             self._stream.synchronize()
+        for own, copy in self._copies.items():
+            if own.grad is not None:
+                assert copy.grad is not None
+                copy.grad += own.grad.cpu()
+                own.grad = None
 
     @torch.no_grad()
     def _send(self) -> None:

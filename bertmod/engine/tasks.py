@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from bertmod.contracts.sampler import ScoreInfo
 from bertmod.data.features import FeatureTable
 from bertmod.engine.evaluate import DevSplit, EvaluationSettings, decode
 from bertmod.model.multitask import MultiTaskModel
-
-if TYPE_CHECKING:
-    from bertmod.contracts.batch import Arrays
 
 
 @dataclass(frozen=True)
@@ -62,33 +59,33 @@ class Evaluation:
 
     Attributes:
         scores: Every metric, by ``task/split/metric``.
-        decoded: (task, split) to what the head decoded of each feature.
+        answers: (task, split) to what was scored: of a ``TaskSplit`` a prediction per example.
     """
 
     scores: Mapping[str, float]
-    decoded: Mapping[tuple[str, str], Sequence[Arrays]]
+    answers: Mapping[tuple[str, str], Sequence[Any]]
 
 
 def evaluate_tasks(
     model: MultiTaskModel, tasks: Sequence[TrainingTask], settings: EvaluationSettings
 ) -> Evaluation:
-    """Outputs and scores of every dev split of every task.
+    """Answers and scores of every dev split of every task.
 
     A task's head is calibrated first, on the split of the task's metric.
     """
     scores: dict[str, float] = {}
-    outputs: dict[tuple[str, str], Sequence[Arrays]] = {}
+    answers: dict[tuple[str, str], Sequence[Any]] = {}
     for task in tasks:
         head = model.head(task.id)
         for name in sorted(task.dev, key=lambda split: split != task.main_split):
             split = task.dev[name]
             decoded = decode(model, task.id, split.features, settings=settings)
-            outputs[task.id, name] = decoded
             if name == task.main_split:
                 head.info = split.calibrate(decoded, head.info)
-            for metric, score in split.score(decoded, head.info).items():
+            answers[task.id, name] = split.answers(decoded, head.info)
+            for metric, score in split.score(answers[task.id, name]).items():
                 scores[f"{task.id}/{name}/{metric}"] = float(score)
-    return Evaluation(scores, outputs)
+    return Evaluation(scores, answers)
 
 
 def main_scores(tasks: Sequence[TrainingTask], scores: Mapping[str, float]) -> dict[str, float]:

@@ -68,7 +68,7 @@ class Trainer:
     Raises:
         RecipeError: If this machine lacks the device or the precision, or a parameter has no
             learning rate.
-        ValueError: If a loss scale is stated for another precision than fp16.
+        ValueError: If a loss scale is stated for another precision than fp16, or is no such scale.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class Trainer:
             self._trackers.close()
 
     def evaluate(self) -> Evaluation:
-        """Outputs and scores of every dev split of every task, as the model is now."""
+        """Answers and scores of every dev split of every task, as the model is now."""
         settings = EvaluationSettings(
             self.settings.evaluation_batch_size, self.settings.precision, self.settings.layout
         )
@@ -294,7 +294,7 @@ class Trainer:
             self._keeper.evaluated(self.step, main)
         self._trackers.evaluated(self.step, scores)
         shown = "  ".join(f"{task} {score:.4f}" for task, score in main.items())
-        progress.say(f"step {self.step}: {shown}")
+        progress.say(f"step {self.step}: {shown or 'no task is scored'}")
 
     def _main_scores(self) -> dict[str, float]:
         return main_scores(list(self._tasks.values()), self._counters.scores)

@@ -25,7 +25,7 @@ def predict_mixed(
         tasks: Task id to the task; ``LoadedTask.prepared`` is one. More may be there.
         examples: Task id to its examples; ``task.example(fields)`` makes one.
         settings: Batch size, precision and layout; None for the defaults.
-        advance: Called with the number of features answered after each batch.
+        advance: Called with the number of examples answered by each batch.
 
     Returns:
         Task id to one prediction per example, in order.

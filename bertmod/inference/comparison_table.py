@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bertmod.inference.comparison import Comparison, Method, Statistic
 from bertmod.inference.difference_table import (
     COLUMNS,
+    NOTHING,
     csv_cells,
     difference_notes,
     difference_rows,
@@ -37,8 +38,6 @@ PALS_TASKS = {
     "bertmod/qnli": "dev/accuracy",
 }
 """The eight tasks of the PALs paper and how its dev average scores them."""
-
-NOTHING = "-"
 
 
 def average_formula(metrics: Mapping[str, str], names: Mapping[str, str]) -> str:

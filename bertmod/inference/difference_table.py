@@ -6,6 +6,8 @@ from bertmod.inference.comparison import Comparison
 from bertmod.inference.differences import FEWEST, FEWEST_RANKS, Difference, Differences
 
 NOTHING = "-"
+"""A cell without a number."""
+
 AVERAGE = "average"
 
 COLUMNS = ("difference", "low", "high", "p t", "p Wilcoxon")

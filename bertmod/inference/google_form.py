@@ -9,7 +9,7 @@ import numpy as np
 
 from bertmod.assemble.data import PreparedTask
 from bertmod.contracts.task import Example, Prediction
-from bertmod.data.tables import make_folder, replace_text
+from bertmod.data.tables import write_text
 from bertmod.errors import DataError
 
 TEST_RESULTS = "test_results.tsv"
@@ -74,10 +74,7 @@ def write_google_form(
     require_google_form(entry)
     if answers_spans(entry):
         return entry.task.write(split, examples, predictions, folder)
-    make_folder(folder)
-    path = folder / TEST_RESULTS
-    replace_text(path, "".join(map(_line, predictions)))
-    return [path]
+    return [write_text(folder / TEST_RESULTS, "".join(map(_line, predictions)))]
 
 
 def _kinds(entry: PreparedTask) -> set[str]:

@@ -97,9 +97,8 @@ def scored_splits(
             continue
         split = TaskSplit(entry.task, name, examples, features, {})
         decoded = decode(model, entry.slot.id, features, settings=settings)
-        predictions = split.predictions(decoded, entry.info)
-        found = entry.task.score(name, examples, predictions)
-        scores = {metric: float(score) for metric, score in found.items()}
+        predictions = split.answers(decoded, entry.info)
+        scores = {metric: float(score) for metric, score in split.score(predictions).items()}
         losses: Mapping[str, float] = {}
         if with_loss:
             losses = mean_loss(model, entry.slot.id, features, settings=settings)

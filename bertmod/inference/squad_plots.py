@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bertmod.data.durable import write_file
-from bertmod.data.tables import make_folder
+from bertmod.data.tables import make_folder, replace_bytes
 from bertmod.errors import DataError
 from bertmod.metrics.squad_official import Curve, Golds, Numbers
 
@@ -127,10 +126,7 @@ def _axes(path: Path, title: str) -> Iterator[Any]:
     yield axes
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
-    try:
-        write_file(path, stream.getvalue())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from error
+    replace_bytes(path, stream.getvalue())
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

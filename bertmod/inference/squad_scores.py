@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertmod.data.squad_files import (
-    Golds,
+    QuestionFile,
     dev_file,
     named,
     read_answers,
-    read_golds,
     read_odds,
+    read_questions,
 )
 from bertmod.errors import DataError
 from bertmod.inference.squad_plots import draw_squad
@@ -58,21 +58,21 @@ def score_files(
     Raises:
         DataError: If a file is missing or malformed, or they do not fit together.
     """
-    golds = read_golds(dev_file(data))
+    questions = read_questions(dev_file(data))
     answers = read_answers(predictions)
-    _check_known(predictions, answers, golds)
-    _check_missing(predictions, answers, golds, allowed=partial or golds.version == "1.1")
-    if golds.version == "1.1":
+    _check_known(predictions, answers, questions)
+    _check_missing(predictions, answers, questions, allowed=partial or questions.version == "1.1")
+    if questions.version == "1.1":
         if null_odds is not None:
             raise DataError(
-                f"{null_odds}: null odds are for SQuAD 2.0, but {golds.path} is of version 1.1"
+                f"{null_odds}: null odds are for SQuAD 2.0, but {questions.path} is of version 1.1"
             )
-        return official_v1(golds.golds, answers)
-    odds = None if null_odds is None else _odds(null_odds, answers, golds)
+        return official_v1(questions.golds, answers)
+    odds = None if null_odds is None else _odds(null_odds, answers, questions)
     chosen = THRESHOLD if threshold is None else threshold
-    scores = official_v2(golds.golds, answers, odds, threshold=chosen)
+    scores = official_v2(questions.golds, answers, odds, threshold=chosen)
     if plots is not None and odds is not None:
-        scores |= draw(plots, golds.golds, answers, odds, threshold=chosen)
+        scores |= draw(plots, questions.golds, answers, odds, threshold=chosen)
     return scores
 
 
@@ -133,17 +133,19 @@ def draw_split(folder: Path, split: ScoredSplit) -> bool:
     return True
 
 
-def _check_known(path: Path, found: Collection[str], golds: Golds) -> None:
-    unknown = [id_ for id_ in found if id_ not in golds.golds]
+def _check_known(path: Path, found: Collection[str], questions: QuestionFile) -> None:
+    unknown = [id_ for id_ in found if id_ not in questions.golds]
     if unknown:
         raise DataError(
-            f"{path}: {named(unknown)} that {golds.path} does not have\n"
+            f"{path}: {named(unknown)} that {questions.path} does not have\n"
             "  score predictions against the file that they were made of"
         )
 
 
-def _check_missing(path: Path, answers: Collection[str], golds: Golds, *, allowed: bool) -> None:
-    lacking = [id_ for id_ in golds.golds if id_ not in answers]
+def _check_missing(
+    path: Path, answers: Collection[str], questions: QuestionFile, *, allowed: bool
+) -> None:
+    lacking = [id_ for id_ in questions.golds if id_ not in answers]
     if not lacking:
         return
     problem = f"{path}: no prediction for {named(lacking)}"
@@ -152,10 +154,10 @@ def _check_missing(path: Path, answers: Collection[str], golds: Golds, *, allowe
     _LOGGER.warning("%s; counted as wrong", problem)
 
 
-def _odds(path: Path, answers: Collection[str], golds: Golds) -> dict[str, float]:
+def _odds(path: Path, answers: Collection[str], questions: QuestionFile) -> dict[str, float]:
     """The null odds of every predicted question."""
     odds = read_odds(path)
-    _check_known(path, odds, golds)
+    _check_known(path, odds, questions)
     lacking = [id_ for id_ in answers if id_ not in odds]
     if lacking:
         raise DataError(

@@ -37,8 +37,8 @@ def saved_states(run: Path, source: Source) -> list[SavedState]:
 
     Args:
         run: The run folder.
-        source: ``mean``: the best mean over tasks; ``final``: the last step; ``best``: each task
-            at its own best step.
+        source: ``mean``: the best mean over tasks, or the last step where no task is scored;
+            ``final``: the last step; ``best``: each task at its own best step.
 
     Raises:
         RunFolderError: If the folder is not a run's, or the run has no such state yet.
@@ -48,7 +48,8 @@ def saved_states(run: Path, source: Source) -> list[SavedState]:
         raise RunFolderError(f"{run}: not a run folder (it has no recipe.json)")
     if source == "best":
         return _by_encoder(run / "best")
-    folder = existing_folder(run / "final" if source == "final" else run / "best" / "mean")
+    is_last = source == "final" or _is_unscored(run)
+    folder = existing_folder(run / "final" if is_last else run / "best" / "mean")
     if folder is None:
         raise RunFolderError(_nothing_yet(run, source))
     return [_state(folder / "encoder", _task_folders(folder))]
@@ -141,6 +142,12 @@ def _task_folders(folder: Path) -> dict[str, Path]:
         elif not path.name.startswith("."):
             found[path.name] = path
     return dict(sorted(found.items()))
+
+
+def _is_unscored(run: Path) -> bool:
+    """Whether a run came to its end without a score, so that nothing in it is the best."""
+    best = run / "best"
+    return (run / "final").is_dir() and best.is_dir() and not any(best.iterdir())
 
 
 def _nothing_yet(run: Path, source: str) -> str:

@@ -111,7 +111,7 @@ class TrainedRun:
         Args:
             task: Id of the task.
             examples: Its examples; ``task(id).task.example(fields)`` makes one from named texts.
-            advance: Called with the number of features answered after each batch.
+            advance: Called with the number of examples answered by each batch.
 
         Raises:
             DataError: If the run has no such task.
@@ -132,7 +132,7 @@ class TrainedRun:
 
         Args:
             examples: Task id to its examples; ``task(id).task.example(fields)`` makes one.
-            advance: Called with the number of features answered after each batch.
+            advance: Called with the number of examples answered by each batch.
 
         Returns:
             Task id to one prediction per example, in order.

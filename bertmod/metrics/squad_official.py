@@ -31,11 +31,11 @@ def official_v1(golds: Golds, predictions: Predictions) -> dict[str, float]:
 
     Source: evaluate-v1.1.py of Rajpurkar et al. 2016, arXiv:1606.05250.
     """
-    scores = {
-        "exact_match": _best(exact, golds, predictions),
-        "f1": _best(lambda *pair: f1(*pair, empty_is_match=False), golds, predictions),
+    scores = question_scores(golds, predictions, no_answers=False)
+    return {
+        "exact_match": _percent(scores["exact"], golds),
+        "f1": _percent(scores["f1"], golds),
     }
-    return {name: _percent(found, golds) for name, found in scores.items()}
 
 
 def official_v2(
@@ -74,19 +74,25 @@ def official_v2(
     return result
 
 
-def question_scores(golds: Golds, predictions: Predictions) -> dict[str, dict[str, float]]:
-    """``exact`` and ``f1`` of SQuAD 2.0 of each predicted question, in [0, 1].
+def question_scores(
+    golds: Golds, predictions: Predictions, *, no_answers: bool = True
+) -> dict[str, dict[str, float]]:
+    """``exact`` and ``f1`` of each predicted question, in [0, 1].
 
-    Right answers that are empty after normalisation do not count; if there is no other, the right
-    answer is the empty one.
+    Args:
+        golds: Right answers.
+        predictions: Given answers.
+        no_answers: Whether questions may have no answer, as in SQuAD 2.0: right answers that are
+            empty after normalisation do not count then, and no answer is right where there is no
+            other.
     """
     wanted = {
-        id_: [text for text in texts if normalize_answer(text)] or [""]
+        id_: [text for text in texts if normalize_answer(text) or not no_answers] or [""]
         for id_, texts in golds.items()
     }
     return {
         "exact": _best(exact, wanted, predictions),
-        "f1": _best(lambda *pair: f1(*pair, empty_is_match=True), wanted, predictions),
+        "f1": _best(lambda *pair: f1(*pair, empty_is_match=no_answers), wanted, predictions),
     }
 
 

@@ -111,9 +111,14 @@ def _child(schema: Schema, step: str | int, root: Schema) -> Schema | None:
     return next((found for found in candidates if isinstance(found, Mapping)), None)
 
 
-def is_path(schema: Schema) -> bool:
-    """Whether an option, or what a list or object in it holds, is a path of a file or folder."""
-    if schema.get("format") == "path":
+def has_format(schema: Schema, name: str) -> bool:
+    """Whether an option, or what a list or object in it holds, is of a format.
+
+    Args:
+        schema: The option's schema.
+        name: ``path`` of a file or folder, or ``metric``, the name of one.
+    """
+    if schema.get("format") == name:
         return True
     parts = [schema.get("items"), schema.get("additionalProperties"), *schema.get("anyOf", ())]
-    return any(isinstance(part, Mapping) and is_path(part) for part in parts)
+    return any(isinstance(part, Mapping) and has_format(part, name) for part in parts)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
 from bertmod.errors import BertmodError
+from bertmod.recipe.accepted import has_format
 from bertmod.recipe.adapters import check_adapters
 from bertmod.recipe.draft import Draft, Half, names_in
 from bertmod.recipe.paths import Path
+from bertmod.recipe.validate import json_schema
 from bertmod.wording import did_you_mean, listed
 
 
@@ -161,21 +163,43 @@ def check_training(draft: Draft) -> None:
         if "train" not in splits.values():
             what = f'{task.label} has no train split; "uses" names the task that answers it'
             others = [other.id for other in draft.trained() if other is not task]
-            draft.add(task.path, what, f'for example "uses": "{(others or ["mnli"])[0]}"')
+            more = [f'for example "uses": "{(others or ["mnli"])[0]}"']
+            if "train" in type(task.config).model_fields:
+                more.append('or name its training data with "train"')
+            draft.add(task.path, what, *more)
     if draft.tasks and not draft.trained():
         draft.add(("tasks",), "every task uses another, so none trains")
 
 
 def check_metrics(draft: Draft) -> None:
-    """A stated metric is one that its task scores on a dev split."""
+    """Metrics that options name are there; a stated one is scored on a dev split of its task."""
+    known = sorted(entry.spec.name for entry in draft.registry.entries("metric"))
     for task in draft.tasks:
+        if not task.ready():
+            continue
+        for path, name in _named_metrics(task):
+            if name not in known:
+                what = f'no metric called "{name}"{did_you_mean(name, known)}'
+                draft.add((*task.path, *path), what, f"available: {listed(known)}")
         metric = task.keys.metric
-        if metric is None or not task.ready():
+        if metric is None:
             continue
         names = scored(task)
         if metric not in names:
             what = f'{task.label} has no metric "{metric}"{did_you_mean(metric, names)}'
             draft.add((*task.path, "metric"), what, f"available: {listed(names)}")
+
+
+def _named_metrics(task: Half) -> Iterator[tuple[Path, str]]:
+    """Place and value of every name in options whose schema says that they name metrics."""
+    for key, schema in json_schema(task.spec.config).get("properties", {}).items():
+        value = getattr(task.config, key, None)
+        if value is None or not has_format(schema, "metric"):
+            continue
+        if isinstance(value, str):
+            yield (key,), value
+        else:
+            yield from (((key, place), name) for place, name in enumerate(value))
 
 
 def scored(task: Half) -> list[str]:

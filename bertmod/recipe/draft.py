@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from bertmod.contracts.checkpoint import CheckpointDescription
 from bertmod.contracts.encoder import EncoderShape
 from bertmod.errors import BertmodError, PluginError, Problem, RecipeError
-from bertmod.recipe.accepted import is_path
+from bertmod.recipe.accepted import has_format
 from bertmod.recipe.load import RawRecipe
 from bertmod.recipe.paths import Path, path_text, positions, whole_path
 from bertmod.recipe.schema import AUTO, DEFAULT_SLOTS, RecipeKeys, slot_model
@@ -287,7 +287,7 @@ def json_name(name: str) -> str:
 def path_options(kind: str, model: Any) -> frozenset[str]:
     """Options of a component that are file paths: those whose schema says so, and ``vocab``."""
     properties: Mapping[str, Any] = json_schema(model).get("properties", {})
-    marked = {key for key, schema in properties.items() if is_path(schema)}
+    marked = {key for key, schema in properties.items() if has_format(schema, "path")}
     return frozenset(marked | ({"vocab"} if kind == "tokenizer" else set()))
 
 

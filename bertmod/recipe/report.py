@@ -172,5 +172,6 @@ def summary(recipe: ResolvedRecipe) -> list[str]:
             lines.append(f"task {task.id}: uses {task.keys.uses}")
         else:
             own = counted(counts.adapters[task.id], "adapter parameter")
-            lines.append(f"task {task.id}: {task.head.full_name}, {task.keys.metric}, {own}")
+            scored = task.keys.metric or "not scored (it has no dev rows)"
+            lines.append(f"task {task.id}: {task.head.full_name}, {scored}, {own}")
     return lines

@@ -112,6 +112,19 @@ def here(
     return call
 
 
+@pytest.fixture
+def refused(here: Callable[..., Answer], tmp_path: Path) -> Callable[..., None]:
+    """Asserts that these words give a message and status 2, and that nothing is written."""
+
+    def check(message: str, *words: str | Path) -> None:
+        before = sorted(tmp_path.rglob("*"))
+        result = here(*words)
+        assert (result.returncode, result.stdout, result.stderr) == (2, "", message)
+        assert sorted(tmp_path.rglob("*")) == before
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def tiny() -> dict[str, Any]:
     """A recipe that trains a tiny encoder on one task in a few steps."""

@@ -110,6 +110,13 @@ def test_a_data_folder_that_is_missing(bertmod, recipe, tmp_path, refused) -> No
         f"  {tmp_path}/sets has: GLUE\n"
         "  name another with --data DIR\n",
     )
+    (tmp_path / "sets/train.json").touch()
+    refused(
+        bertmod("run", recipe(), "--data", "sets/train.json", "--output", "out"),
+        f"error: {tmp_path}/sets/train.json: a file, not a data folder\n"
+        f"  {tmp_path}/sets has: GLUE, train.json\n"
+        "  name another with --data DIR\n",
+    )
 
 
 def test_missing_files_of_every_task_at_once(here, recipe, cola, refused) -> None:

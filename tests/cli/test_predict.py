@@ -26,16 +26,9 @@ LABELS = {
 
 
 @pytest.fixture
-def refused(here, trained, tmp_path):
-    """Asserts that predict with these words gives a message and status 2, and writes nothing."""
-
-    def check(message: str, *words: str | Path) -> None:
-        before = sorted(tmp_path.rglob("*"))
-        result = here("predict", trained, *words)
-        assert (result.returncode, result.stdout, result.stderr) == (2, "", message)
-        assert sorted(tmp_path.rglob("*")) == before
-
-    return check
+def refused(refused, trained):
+    """As of any command, of predict on the run."""
+    return lambda message, *words: refused(message, "predict", trained, *words)
 
 
 def rows_of(path: Path) -> list[list[str]]:
@@ -85,6 +78,17 @@ def test_chosen_tasks_on_other_data(here, trained, sample, tmp_path) -> None:
     rows = rows_of(tmp_path / "out/AX.tsv")
     assert (len(rows), rows[1][0]) == (2, "7")
     assert rows[1][1] in LABELS["mnli"]
+
+
+def test_a_folder_of_test_files_alone(bertmod, here, trained, sample, tmp_path) -> None:
+    data = tmp_path / "data"
+    (data / "RTE").mkdir(parents=True)
+    shutil.copy(sample / "RTE/test.tsv", data / "RTE")
+    here("predict", trained, "--task", "rte", "--data", "data", "--output", "out")
+    assert (tmp_path / "out/RTE.tsv").is_file()
+    result = bertmod("evaluate", trained, "--task", "rte", "--data", "data")
+    assert result.returncode == 2
+    assert "data/RTE/dev.tsv: no such file" in result.stderr
 
 
 def test_tasks_without_test_files(refused, sample, tmp_path) -> None:

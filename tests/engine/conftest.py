@@ -17,6 +17,7 @@ import torch
 
 from bertmod import SamplerContext
 from bertmod.data.features import Column, FeatureTable
+from bertmod.engine import offload
 from bertmod.engine.evaluate import ScoredFeatures
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.tasks import TrainingTask
@@ -169,6 +170,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def host_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offloading copies on a CPU too, as it does from a GPU, so that every machine tests it."""
+    monkeypatch.setattr(offload, "settled_offload", lambda offload, device: offload)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from bertmod import ParameterGroup, TrainingError
 from bertmod.engine import offload
@@ -14,7 +17,8 @@ from bertmod.engine.checkpoint import load_newest, optimizer_state
 from bertmod.engine.offload import HostCopies
 from bertmod.engine.run_folder import RunFolder
 
-NOTHING_SAVED = 'offload "cpu" saves nothing here: the model is in host memory already'
+NOTHING_CHANGED = 'offload "cpu" changes nothing here: the model is in host memory already'
+copied = pytest.mark.usefixtures("host_copies")
 
 
 def trainers(toy, *, dropout: float = 0.1, **settings):
@@ -36,6 +40,7 @@ def assert_same(toy, ours, theirs) -> None:
     assert [name for name, v in found[0][0].items() if not torch.equal(v, found[1][0][name])] == []
 
 
+@copied
 @pytest.mark.parametrize("idle", ["lazy", "dense", "own_clock"])
 @pytest.mark.parametrize("optimizer", ["adamw", "bert_adam"])
 def test_the_same_steps(toy, optimizer, idle) -> None:
@@ -57,6 +62,7 @@ def test_the_same_steps(toy, optimizer, idle) -> None:
     assert all(parameter.grad is None for parameter in moved.model.parameters())
 
 
+@copied
 @pytest.mark.parametrize(
     "optimizer",
     ["SGD", "Adagrad", "Adadelta", "Adam", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "ASGD"],
@@ -72,6 +78,7 @@ def test_any_optimizer(toy, optimizer) -> None:
     assert_same(toy, plain, moved)
 
 
+@copied
 @pytest.mark.parametrize("block", [1, 300, 5000])
 def test_blocks_of_any_size(toy, monkeypatch, block) -> None:
     monkeypatch.setattr(offload, "BLOCK", block)
@@ -90,25 +97,24 @@ def test_blocks_of_any_size(toy, monkeypatch, block) -> None:
     assert (max(sent) == 1) == (block == 1)
 
 
-def test_gradients_leave_the_device_as_they_come_and_in_the_last_backward_alone(toy) -> None:
+@copied
+def test_gradients_leave_the_device_as_they_come_and_in_the_last_backward_alone(
+    toy, monkeypatch
+) -> None:
     model = toy.model(("flag",))
     trainer = toy.trainer(model, offload="cpu", gradient_accumulation_steps=2)
     masters, seen = trainer._masters, []
     send = masters._send
 
     def spy():
-        seen.append((masters._last, sum(own.grad is not None for own in masters._copies)))
+        seen.append(sum(own.grad is not None for own in masters._copies))
         send()
 
     masters._send = spy
-    offload_block, offload.BLOCK = offload.BLOCK, 1
-    try:
-        trainer.train_step()
-    finally:
-        offload.BLOCK = offload_block
-    during = [left for last, left in seen if last]
-    assert len(during) > 20
-    assert during[0] > during[-1], "their memory is free before the backward pass ends"
+    monkeypatch.setattr(offload, "BLOCK", 1)
+    trainer.train_step()
+    assert len(seen) > 20
+    assert seen[0] > seen[-2] > seen[-1], "their memory is free before the backward pass ends"
 
 
 def test_gradients_of_earlier_micro_batches_alone() -> None:
@@ -127,6 +133,43 @@ def test_gradients_of_earlier_micro_batches_alone() -> None:
     assert all(layer.weight.grad is None for layer in layers.values())
 
 
+@pytest.mark.parametrize("block", [1, 2**23])
+def test_what_a_backward_pass_within_reaches_again_is_added(monkeypatch, block) -> None:
+    """A layer that two reentrant checkpoints share has two gradients in one backward pass."""
+    monkeypatch.setattr(offload, "BLOCK", block)
+    shared, idle = torch.nn.Linear(3, 3, bias=False), torch.nn.Linear(3, 3, bias=False)
+
+    def backward() -> None:
+        hidden = torch.ones(2, 3, requires_grad=True)
+        for _ in range(2):
+            hidden = checkpoint(shared, hidden, use_reentrant=True)
+        hidden.sum().backward()
+
+    backward()
+    assert (expected := shared.weight.grad) is not None
+    shared.weight.grad = None
+    own = (("heads.a.weight", shared.weight), ("heads.b.weight", idle.weight))
+    masters = HostCopies([ParameterGroup("heads", own, 1.0, 0.0)], torch.device("cpu"))
+    with masters.backward(last=True):
+        backward()
+    (_, found), _ = masters.groups[0].parameters
+    assert torch.equal(found.grad, expected)
+    assert shared.weight.grad is None
+
+
+def test_a_model_does_not_keep_the_copies_of_a_trainer_that_is_gone(toy) -> None:
+    model = toy.model(("flag",))
+    own = tuple((f"encoder.{name}", p) for name, p in model.encoder.named_parameters())
+    masters = HostCopies([ParameterGroup("encoder", own, 1.0, 0.0)], torch.device("cpu"))
+    with pytest.raises(KeyboardInterrupt), masters.backward(last=True):
+        raise KeyboardInterrupt
+    copies = weakref.ref(masters)
+    del masters
+    gc.collect()
+    assert copies() is None
+
+
+@copied
 def test_frozen_parameters_have_no_copies(toy) -> None:
     model = toy.model()
     model.encoder.requires_grad_(False)
@@ -138,6 +181,7 @@ def test_frozen_parameters_have_no_copies(toy) -> None:
     assert toy.changed(frozen, model.encoder) == set()
 
 
+@copied
 def test_fp16_with_accumulation_and_retries(toy) -> None:
     """The setting of the original: a stated scale, the optimizer on the CPU."""
     settings = {"precision": "fp16", "loss_scale": 2.0**30, "gradient_accumulation_steps": 2}
@@ -161,10 +205,13 @@ def test_a_sparse_gradient_is_refused() -> None:
     )
 
 
-def test_on_a_cpu_it_is_told_that_nothing_is_saved(toy, caplog) -> None:
-    trainer = toy.trainer(offload="cpu")
-    assert caplog.messages == [NOTHING_SAVED]
+def test_on_a_cpu_nothing_is_copied_which_is_told(toy, caplog) -> None:
+    model = toy.model()
+    trainer = toy.trainer(model, offload="cpu")
+    assert caplog.messages == [NOTHING_CHANGED]
     assert caplog.records[0].levelno == logging.WARNING
+    own = {id(parameter) for parameter in model.parameters()}
+    assert {id(p) for group in trainer._groups for _, p in group.parameters} <= own
     trainer.train_step()
     assert trainer._masters.report(trainer._optimizer) is None
     caplog.clear()
@@ -172,6 +219,7 @@ def test_on_a_cpu_it_is_told_that_nothing_is_saved(toy, caplog) -> None:
     assert caplog.messages == []
 
 
+@copied
 @pytest.mark.parametrize(
     ("began", "goes_on"), [("cpu", "cpu"), ("cpu", None), (None, "cpu")], ids=str
 )
@@ -223,7 +271,7 @@ def test_a_recipe_with_everything_killed_and_gone_on_with(
     assert ended.status == 0, ended.err
     slow, nothing = ended.err.splitlines()
     assert slow.startswith("WARNING: fp16 is meant for GPUs and slow on a CPU")
-    assert nothing == f"WARNING: {NOTHING_SAVED}"
+    assert nothing == f"WARNING: {NOTHING_CHANGED}"
     assert "made again at half of the loss scale: " in ended.out
     assert content(run / "checkpoints/step-00000006") == content(
         tmp_path / "plain/checkpoints/step-00000006"

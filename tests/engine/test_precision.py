@@ -160,6 +160,12 @@ def test_where_a_run_starts() -> None:
             build_loss_scale(128.0, precision)
 
 
+@pytest.mark.parametrize("setting", [0.0, -1.0, float("nan"), float("inf")])
+def test_no_scale_that_halving_would_never_end(setting) -> None:
+    with pytest.raises(ValueError, match=f"loss_scale is {setting}; it must be finite and at"):
+        build_loss_scale(setting, "fp16")
+
+
 class Broken(torch.nn.Module):
     """A head whose loss is never a number."""
 
@@ -176,6 +182,7 @@ class Broken(torch.nn.Module):
         return type(found)(found.logits, losses)
 
 
+@pytest.mark.usefixtures("host_copies")
 @pytest.mark.parametrize(
     ("precision", "tried", "calls", "other"),
     [
@@ -207,6 +214,7 @@ def test_a_step_that_no_scale_makes_finite_stops_the_run(
     assert (trainer.step, trainer._scale.state_dict()) == (0, scale)
 
 
+@pytest.mark.usefixtures("host_copies")
 @pytest.mark.parametrize("offload", [None, "cpu"])
 def test_a_run_stopped_between_retries_ends_as_one_that_was_not(
     toy, tmp_path, monkeypatch, offload

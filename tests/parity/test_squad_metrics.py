@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertmod.data.squad_files import read_golds
+from bertmod.data.squad_files import read_questions
 from bertmod.metrics.squad import exact, f1, normalize_answer
 from bertmod.metrics.squad_official import official_v1, official_v2, precision_recall_curves
 
@@ -41,7 +41,7 @@ def same(found: dict[str, float], expected: dict[str, float]) -> None:
 
 
 def read(case: Path, run: str) -> tuple[dict, dict, dict, dict]:
-    golds = read_golds(case / "input.json").golds
+    golds = read_questions(case / "input.json").golds
     odds = case / run / "null_odds.json"
     files = [case / run / "predictions.json", case / run / "evaluation.json"]
     found = [json.loads(path.read_text()) for path in files]

@@ -27,6 +27,7 @@ from bertmod.builtin.heads.config import (
     MultiLabelConfig,
     RegressionConfig,
 )
+from bertmod.nn.logits import full_precision
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -47,8 +48,8 @@ class PooledHead(nn.Module):
     def outputs(self, output: EncoderOutput, batch: Batch) -> Tensor:
         """What the linear layer gives of each row, (rows, outputs)."""
         assert output.pooled_RH is not None
-        logits: Tensor = self.classifier(batch.context.dropout(output.pooled_RH, self.dropout))
-        return logits
+        pooled_RH = batch.context.dropout(output.pooled_RH, self.dropout)
+        return full_precision(self.classifier, pooled_RH)
 
 
 class Classification(PooledHead):

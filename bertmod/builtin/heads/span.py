@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bertmod import Batch, BatchContext, EncoderOutput, HeadContext, HeadOutput, Part
 from bertmod.builtin.heads.by_feature import tokens_by_feature
 from bertmod.builtin.heads.config import SpanConfig
+from bertmod.nn.logits import full_precision
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -60,7 +61,7 @@ class AnswerSpan(nn.Module):
 
     def forward(self, output: EncoderOutput, batch: Batch) -> HeadOutput:
         """Logits, and for each side the sum of cross entropies over features that have it."""
-        logits_T2: Tensor = self.qa_outputs(output.hidden_TH)
+        logits_T2 = full_precision(self.qa_outputs, output.hidden_TH)
         logits = dict(zip(SIDES, logits_T2.unbind(-1), strict=True))
         if not batch.targets:
             return HeadOutput(logits, {})

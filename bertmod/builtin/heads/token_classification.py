@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from bertmod import Batch, EncoderOutput, HeadContext, HeadOutput, Part
 from bertmod.builtin.heads.by_feature import tokens_by_feature
 from bertmod.builtin.heads.class_loss import NO_CLASS, ClassLoss, class_weights, require_labels
 from bertmod.builtin.heads.config import TokenClassificationConfig
+from bertmod.nn.logits import full_precision
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -55,7 +56,7 @@ class TokenClassification(nn.Module):
     def forward(self, output: EncoderOutput, batch: Batch) -> HeadOutput:
         """Logits, and the sum of cross entropies over words with a label."""
         hidden_TH = batch.context.dropout(output.hidden_TH, self.dropout)
-        logits_TC: Tensor = self.classifier(hidden_TH)
+        logits_TC = full_precision(self.classifier, hidden_TH)
         if not {"labels", "words"} <= batch.targets.keys():
             return HeadOutput({"logits": logits_TC}, {})
         token_W = batch.targets["words"].flatten()

@@ -1,1 +1,1 @@
-"""The metrics of GLUE."""
+"""Metrics: of classes, values and sets of labels."""

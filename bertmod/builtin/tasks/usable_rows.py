@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from bertmod import DataError
+from bertmod import DataError, Example
+from bertmod.builtin.tasks.by_hand import id_of
 from bertmod.builtin.tasks.split_files import STRICT_HINT, TEST_HINT
 from bertmod.data.columns import report_left_out
-from bertmod.data.table_files import Row, TableForm, read_whole_table, require_columns
+from bertmod.data.table_files import (
+    USUAL,
+    Row,
+    TableForm,
+    read_table,
+    read_whole_table,
+    require_columns,
+)
 
 ValueT = TypeVar("ValueT")
+LabelT = TypeVar("LabelT")
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,28 @@ class UsableRows(Generic[ValueT]):
     lines: Sequence[int]
     unit: str
     values: Sequence[ValueT]
+
+    def all_or_none(
+        self, path: Path, labels: Sequence[LabelT | None], *, of: str = "label"
+    ) -> list[LabelT] | None:
+        """The labels of all rows; None if no row has one, as a test table may be.
+
+        Args:
+            path: The table, for the message.
+            labels: Label of each row; None where there is none.
+            of: What one is called.
+
+        Raises:
+            DataError: If some rows have one and some have none.
+        """
+        stated = [label for label in labels if label is not None]
+        if len(stated) == len(labels):
+            return stated
+        if not stated:
+            return None
+        line = self.lines[list(labels).index(None)]
+        hint = "leave the column out, or all of it empty, if the rows have none"
+        raise DataError(f"{path}, {self.unit} {line}: no {of}, but others have one\n  {hint}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +124,32 @@ class RowReader:
         if not (quiet and values):
             report_left_out(path, told, len(values), of="row", strict=strict, hint=hint)
         return UsableRows(list(places), list(places.values()), table.unit, values)
+
+    def answered(
+        self, path: Path, make: Callable[[Mapping[str, Any]], Example]
+    ) -> list[Example] | None:
+        """Examples of a table that is to be answered; None if it is written like any other.
+
+        Args:
+            path: The table.
+            make: From the cells of a row, and its number from 0 as ``id``, to its example.
+
+        Raises:
+            DataError: If the file cannot be read, or a row cannot be used.
+        """
+        if self.form == USUAL:
+            return None
+        found = []
+        for number, row in enumerate(read_table(path, form=self.form)):
+            try:
+                found.append(make({"id": number, **row}))
+            except DataError as error:
+                raise DataError(f"{path}, row {number + 1}: {error}") from error
+        return found
+
+    def id_of(self, fields: Mapping[str, Any]) -> str:
+        """The id of an example from named fields: the column of ids, ``index`` or ``id``."""
+        return id_of(fields, self.id_column)
 
     def _id(self, row: Row, number: int) -> str:
         if self.id_column is None:

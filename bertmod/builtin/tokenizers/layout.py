@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bertmod.contracts.tokenizer import PieceTable, RowTable
+from bertmod.data.ragged import bounds_of, runs
 
 
 def truncated_lengths(
@@ -54,7 +55,7 @@ def lay_rows(
     budget_N = np.maximum(max_length - 2 - (full_second_N > 0), 0)
     first_N, second_N = truncated_lengths(full_first_N, full_second_N, budget_N)
     tail_N = np.where(second_N > 0, second_N + 1, 0)
-    bounds = _bounds(first_N + 2 + tail_N)
+    bounds = bounds_of(first_N + 2 + tail_N)
     input_ids = np.full(bounds[-1], sep, np.int32)
     token_type_ids = np.zeros(bounds[-1], np.uint8)
     input_ids[bounds[:-1]] = cls
@@ -62,7 +63,7 @@ def lay_rows(
     if second is not None:
         start_N = bounds[:-1] + first_N + 2
         _copy(input_ids, start_N, second, second_N)
-        token_type_ids[_runs(start_N, tail_N)] = 1
+        token_type_ids[runs(start_N, tail_N)] = 1
     return RowTable(
         input_ids=input_ids,
         token_type_ids=token_type_ids,
@@ -73,18 +74,4 @@ def lay_rows(
 
 def _copy(target: np.ndarray, start_N: np.ndarray, table: PieceTable, kept_N: np.ndarray) -> None:
     """Write the first ``kept_N`` pieces of every text at ``start_N`` of the target."""
-    target[_runs(start_N, kept_N)] = table.ids[_runs(table.bounds[:-1], kept_N)]
-
-
-def _runs(start_N: np.ndarray, length_N: np.ndarray) -> np.ndarray:
-    """Indices of runs of consecutive places, one run behind another."""
-    bounds = _bounds(length_N)
-    shift: np.ndarray = np.repeat(start_N - bounds[:-1], length_N)
-    return shift + np.arange(bounds[-1])
-
-
-def _bounds(length_N: np.ndarray) -> np.ndarray:
-    """Where each of some runs begins, and where the last ends, int64."""
-    bounds = np.zeros(len(length_N) + 1, np.int64)
-    np.cumsum(length_N, out=bounds[1:])
-    return bounds
+    target[runs(start_N, kept_N)] = table.ids[runs(table.bounds[:-1], kept_N)]

@@ -18,6 +18,7 @@ from bertmod.builtin.tokenizers import patterns, unicode_table
 from bertmod.builtin.tokenizers.layout import lay_rows
 from bertmod.builtin.tokenizers.vocabulary import SPECIAL
 from bertmod.contracts.tokenizer import PieceTable, RowTable
+from bertmod.data.ragged import bounds_of
 
 CHUNK = 4096
 """Texts given to the library at once: its own records take a few kB a text."""
@@ -103,7 +104,7 @@ class WordPieceTokenizer:
             ids.append(_ids(encodings))
             offsets.append(_offsets(encodings))
             lengths += [len(encoding) for encoding in encodings]
-        bounds = _bounds(lengths)
+        bounds = bounds_of(lengths)
         all_ids = _joined(ids, (0,))
         return PieceTable(
             ids=all_ids,
@@ -131,7 +132,7 @@ class WordPieceTokenizer:
             ids=_joined(ids, (0,)),
             offsets=_joined(offsets, (0, 2)),
             words=_joined(words, (0,)),
-            bounds=_bounds(lengths),
+            bounds=bounds_of(lengths),
         )
 
     def rows(self, first: PieceTable, second: PieceTable | None, *, max_length: int) -> RowTable:
@@ -217,10 +218,6 @@ def _flat(lists: Any) -> np.ndarray:
 
 def _joined(parts: Sequence[np.ndarray], empty: tuple[int, ...]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(empty, np.int32)
-
-
-def _bounds(lengths: Sequence[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
 def _counted_words(begins_T: np.ndarray, bounds: np.ndarray) -> np.ndarray:

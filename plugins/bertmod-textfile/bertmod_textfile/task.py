@@ -269,7 +269,8 @@ class TextfileTask:
                 "token_type_ids": rows.token_type_ids[tokens],
             }
             targets = {"labels": self._code(example, info)} if "label" in example else {}
-            yield Feature(start + place, (row,), targets, positions={}, host={})
+            host = {"truncated": rows.truncated[place]}
+            yield Feature(start + place, (row,), targets, positions={}, host=host)
 
     def _code(self, example: Example, info: TaskInfo) -> np.ndarray:
         labels = info.labels or ()

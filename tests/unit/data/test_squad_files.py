@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bertmod.data.squad_files import dev_file, named, read_answers, read_golds, read_odds
+from bertmod.data.squad_files import dev_file, named, read_answers, read_odds, read_questions
 from bertmod.errors import DataError
 
 
@@ -42,11 +42,13 @@ def write(tmp_path: Path):
     ],
 )
 def test_the_file_tells_its_version(write, values, version) -> None:
-    assert read_golds(write(values)).version == version
+    assert read_questions(write(values)).version == version
 
 
 def test_answers_are_in_the_order_of_the_file(write) -> None:
-    found = read_golds(write(squad(question("b", "x", "y"), question("a", version=2), version="2")))
+    found = read_questions(
+        write(squad(question("b", "x", "y"), question("a", version=2), version="2"))
+    )
     assert list(found.golds.items()) == [("b", ("x", "y")), ("a", ())]
 
 
@@ -81,7 +83,7 @@ QUESTION = "data[0].paragraphs[0].qas[0]"
 def test_files_that_are_refused(write, values, message) -> None:
     path = write(values)
     with pytest.raises(DataError) as failure:
-        read_golds(path)
+        read_questions(path)
     assert str(failure.value) == f"{path}{message}"
 
 

@@ -11,7 +11,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from bertmod.data.table_files import TableForm, read_table, read_whole_table
+from bertmod.data.table_files import TableForm, read_table, read_whole_table, require_columns
 from bertmod.errors import DataError
 
 Write = Callable[..., Path]
@@ -34,6 +34,51 @@ def told(path: Path, **form: object) -> str:
     return str(caught.value).replace(f"{path.parent}/", "")
 
 
+def test_tsv_knows_no_quoting(file: Write) -> None:
+    path = file("x.tsv", '\ufeffid\tsentence\r\n0\t"half\r\n1\tsaid "so"\r\n')
+    assert read_table(path) == [
+        {"id": "0", "sentence": '"half'},
+        {"id": "1", "sentence": 'said "so"'},
+    ]
+
+
+def test_a_header_in_quotation_marks_is_told(file: Write) -> None:
+    path = file("x.tsv", '"id"\t"text"\n0\ta\n')
+    with pytest.raises(DataError) as caught:
+        require_columns(path, read_whole_table(path), ["text", "label"])
+    assert str(caught.value) == (
+        f'{path}: no column "text", "label"; it has: "id", "text"'
+        '\n  the cells stand in quotation marks: state "quoting": true'
+    )
+
+
+def test_csv_knows_quoting(file: Write) -> None:
+    path = file("x.CSV", 'id,sentence\n0,"one, ""two""\nthree"\n\n1,\n')
+    assert read_table(path) == [
+        {"id": "0", "sentence": 'one, "two"\nthree'},
+        {"id": "1", "sentence": ""},
+    ]
+
+
+def test_jsonl_keeps_json_values(file: Write) -> None:
+    path = file("x.jsonl", '{"id": 3, "sentence": "a\u2028b"}\n{"sentence": ""}\n')
+    assert read_table(path) == [{"id": 3, "sentence": "a\u2028b"}, {"sentence": ""}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.tsv", "", "x.tsv: the table has no rows"),
+        ("x.tsv", "a\tb\n", "x.tsv: the table has no rows"),
+        ("x.tsv", "a\ta\n1\t2\n", 'x.tsv, line 1: two columns are called "a"'),
+        ("x.tsv", "a\tb\n1\t2\n3\n", "x.tsv, line 3: 1 column, the header has 2"),
+        ("x.txt", "a\n1\n", "x.txt: input files end in .tsv, .csv, .jsonl, .parquet"),
+    ],
+)
+def test_malformed_tables(file: Write, name: str, content: str, message: str) -> None:
+    assert told(file(name, content)) == message
+
+
 @pytest.mark.parametrize(
     ("name", "content", "found", "stated"),
     [
@@ -53,6 +98,7 @@ def told(path: Path, **form: object) -> str:
 def test_another_delimiter_is_told(file: Write, name, content, found, stated) -> None:
     assert told(file(name, content)) == (
         f'{name}: the cells are separated by {found} (or "{stated}", if it is so after all)'
+        f", or save the file with {found.split('by ')[1].split()[0]}"
     )
 
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from bertmod.data.table_files import read_table
 from bertmod.data.tables import write_answers, write_predictions
 from bertmod.errors import DataError
 
@@ -12,79 +11,6 @@ CLASSES = [
     {"id": "7", "label": "neutral", "probabilities": {"neutral": 0.75, "entailment": 0.25}},
     {"id": "9", "label": "entailment", "probabilities": {"neutral": 0.25, "entailment": 0.75}},
 ]
-
-DOUBLED = (
-    'a quotation mark inside a quoted cell is written twice (""); where quotation marks are plain '
-    'characters, state "quoting": false'
-)
-
-
-@pytest.fixture
-def file(tmp_path):
-    def write(name: str, content: str):
-        path = tmp_path / name
-        path.write_bytes(content.encode())
-        return path
-
-    return write
-
-
-def test_tsv_knows_no_quoting(file) -> None:
-    path = file("x.tsv", '\ufeffid\tsentence\r\n0\t"half\r\n1\tsaid "so"\r\n')
-    assert read_table(path) == [
-        {"id": "0", "sentence": '"half'},
-        {"id": "1", "sentence": 'said "so"'},
-    ]
-
-
-def test_csv_knows_quoting(file) -> None:
-    path = file("x.CSV", 'id,sentence\n0,"one, ""two""\nthree"\n\n1,\n')
-    assert read_table(path) == [
-        {"id": "0", "sentence": 'one, "two"\nthree'},
-        {"id": "1", "sentence": ""},
-    ]
-
-
-def test_jsonl_keeps_json_values(file) -> None:
-    path = file("x.jsonl", '{"id": 3, "sentence": "a\u2028b"}\n{"sentence": ""}\n')
-    assert read_table(path) == [{"id": 3, "sentence": "a\u2028b"}, {"sentence": ""}]
-
-
-def test_columns_can_be_chosen(file) -> None:
-    path = file("x.tsv", "a\tb\tc\n1\t2\t3\n")
-    assert read_table(path, ["c", "a"]) == [{"c": "3", "a": "1"}]
-    with pytest.raises(DataError, match=r'x\.tsv: no column "d"; it has: a, b, c$'):
-        read_table(path, ["a", "d"])
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("x.tsv", "", "x.tsv: the table has no rows"),
-        ("x.tsv", "a\tb\n", "x.tsv: the table has no rows"),
-        ("x.tsv", "a\ta\n1\t2\n", 'x.tsv, line 1: two columns are called "a"'),
-        ("x.tsv", "a\tb\n1\t2\n3\n", "x.tsv, line 3: 1 column, the header has 2"),
-        ("x.csv", "", "x.csv: the table has no rows"),
-        (
-            "x.csv",
-            'a,b\n1,"2\n3,4\n',
-            f"x.csv, line 2: a quotation mark that opens here does not close\n  {DOUBLED}",
-        ),
-        ("x.csv", "a,b\n1,2\n3\n", "x.csv, line 3: 1 column, the header has 2"),
-        ("x.jsonl", '{"a": 1}\n[2]\n', "x.jsonl, line 2: not a JSON object"),
-        (
-            "x.jsonl",
-            '{"a": 1}\n{"a": \n',
-            "x.jsonl, line 2: not JSON: Expecting value: line 1 column 7 (char 6)",
-        ),
-        ("x.txt", "a\n1\n", "x.txt: input files end in .tsv, .csv, .jsonl, .parquet"),
-    ],
-)
-def test_malformed_tables(file, name, content, message) -> None:
-    path = file(name, content)
-    with pytest.raises(DataError) as caught:
-        read_table(path)
-    assert str(caught.value) == f"{path.parent}/{message}"
 
 
 def test_predictions_as_tsv(tmp_path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,15 +14,10 @@ from bertmod.inference.comparison import Comparison, compare
 from bertmod.inference.comparison_table import render_csv, render_markdown, render_text
 from bertmod.inference.differences import differences
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 SHARED = {"cola": (0.50, 0.52, 0.48, 0.51, 0.49, 0.53), "rte": (0.60, 0.64, 0.62, 0.61, 0.63, 0.6)}
 PALS = {"cola": (0.55, 0.53, 0.54, 0.55, 0.52, 0.56), "rte": (0.66, 0.63, 0.68, 0.67, 0.62, 0.64)}
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 @pytest.fixture

@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import warnings
-
 import pytest
 
 from bertmod.metrics import accuracy, f1, matthews
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 LABELS = ["1", "1", "1", "0", "0", "1"]
 PREDICTIONS = ["1", "0", "1", "0", "1", "1"]
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def test_accuracy_counts_right_answers() -> None:

@@ -1,18 +1,11 @@
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 
 from bertmod.metrics import pearson, spearman
 
-
-@pytest.fixture(autouse=True)
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def test_pearson_is_covariance_over_deviations() -> None:

@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 
 from bertmod.metrics.intervals import bootstrap_intervals
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 ROWS = np.random.default_rng(0).random(400) < 0.8
-
-
-@pytest.fixture(autouse=True)
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def scores(rows: np.ndarray) -> dict[str, float]:

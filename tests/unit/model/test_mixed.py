@@ -307,6 +307,17 @@ def test_decoding_of_several_tasks_keeps_their_orders(mixed, batch_size) -> None
     assert decode_mixed(mixed, {}, settings=settings) == {}
 
 
+def test_progress_counts_examples_once_their_last_feature_is_answered(mixed) -> None:
+    windows = replace(table((4, 2, 5, 3), 9), example=np.array([0, 0, 0, 1]))
+    each = {"a": windows, "b": table((6, 1), 5)}
+    settings, told = EvaluationSettings(batch_size=1), []
+    decode(mixed, "a", windows, settings=settings, advance=told.append)
+    assert told == [0, 0, 1, 1], "longest first: 5 and 4 of the first, 3 of the second, 2"
+    told.clear()
+    decode_mixed(mixed, each, settings=settings, advance=told.append)
+    assert sum(told) == 2 + 2
+
+
 def test_a_head_that_wants_padded_rows_gets_them_among_others(mixed) -> None:
     mixed.attach("f", {}, PaddedTokens())
     each = {**tables(), "f": table((7, 3), 8)}

@@ -9,7 +9,12 @@ from pydantic import Field
 
 from bertmod import ComponentConfig, Problem, Role, Task, TaskContext, TaskSpec
 from bertmod.builtin.tasks.table_form import TableFormConfig, form_of, form_problems
-from bertmod.builtin.tasks.table_splits import TableSplitsConfig, stated_paths, stated_splits
+from bertmod.builtin.tasks.table_splits import (
+    TableSplitsConfig,
+    split_problems,
+    stated_paths,
+    stated_splits,
+)
 
 METRICS = ("accuracy",)
 SWAG_SPLITS: Mapping[str, Role] = {"train": "train", "dev": "dev", "test": "test"}
@@ -58,9 +63,6 @@ class ChoiceTableConfig(TableFormConfig, TableSplitsConfig):
         description="What the first, second ... choice is called in the label column, such as A, "
         "B, C; null: by its number from 0.",
     )
-    test_has_labels: bool = Field(
-        False, description="Whether the test table has labels, too; then it is scored like dev."
-    )
     id_column: str | None = Field(
         None, description="Column of the rows' ids; null: rows are numbered from 0."
     )
@@ -72,7 +74,7 @@ def build_swag(config: SwagConfig, context: TaskContext) -> Task:
     from bertmod.builtin.tasks.choices.task import ChoiceTask
     from bertmod.builtin.tasks.split_files import SplitFiles
     from bertmod.builtin.tasks.usable_rows import RowReader
-    from bertmod.data.table_files import TableForm
+    from bertmod.data.table_files import USUAL
 
     paths = {
         split: (stated,)
@@ -81,7 +83,7 @@ def build_swag(config: SwagConfig, context: TaskContext) -> Task:
         for split, name in SWAG_FILES.items()
     }
     endings = tuple(f"ending{number}" for number in range(4))
-    rows = RowReader(TableForm(","), strict=context.strict_data)
+    rows = RowReader(USUAL, strict=context.strict_data)
     tables = ChoiceTables(rows, "sent1", "sent2", endings, "label")
     files = SplitFiles(owner=f'task "{context.id}"', roles=SWAG_SPLITS, paths=paths)
     return ChoiceTask(context, splits=files, tables=tables, options={"task": "swag"})
@@ -101,13 +103,7 @@ def build_table(config: ChoiceTableConfig, context: TaskContext) -> Task:
     files = SplitFiles(
         owner=f'task "{context.id}"', roles=stated_splits(config), paths=stated_paths(config)
     )
-    return ChoiceTask(
-        context,
-        splits=files,
-        tables=tables,
-        options=options,
-        test_has_labels=config.test_has_labels,
-    )
+    return ChoiceTask(context, splits=files, tables=tables, options=options)
 
 
 def swag_splits(config: SwagConfig) -> Mapping[str, Role]:
@@ -123,15 +119,14 @@ def head(config: ComponentConfig) -> Mapping[str, Any]:
 
 
 def swag_metrics(config: SwagConfig) -> Mapping[str, tuple[str, ...]]:
-    """The metric of the dev split."""
+    """The metric of the dev split; the published test file has no labels."""
     del config
     return {"dev": METRICS}
 
 
 def table_metrics(config: ChoiceTableConfig) -> Mapping[str, tuple[str, ...]]:
-    """The metric of the splits that are scored."""
-    unscored = ("train",) if config.test_has_labels else ("train", "test")
-    return {split: METRICS for split in stated_splits(config) if split not in unscored}
+    """The metric of the dev split, and of the test split where its rows have labels."""
+    return {split: METRICS for split in stated_splits(config) if split != "train"}
 
 
 def targets(config: ComponentConfig) -> Mapping[str, str]:
@@ -148,7 +143,7 @@ def num_labels(config: ComponentConfig) -> int:
 
 def table_problems(config: ChoiceTableConfig) -> Sequence[Problem]:
     """What is wrong with the columns and the names of the choices."""
-    found = list(form_problems(config))
+    found = [*split_problems(config), *form_problems(config)]
     if len(set(config.choices)) < len(config.choices):
         found.append(Problem("choices", "a column is named twice"))
     names = config.label_names

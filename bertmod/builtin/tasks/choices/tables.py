@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bertmod import DataError, Example, Role
+from bertmod.builtin.tasks.by_hand import quoted
 from bertmod.builtin.tasks.choices.examples import ChoiceExamples
 from bertmod.builtin.tasks.usable_rows import RowReader
+from bertmod.data.table_files import as_text
 
 
 @dataclass(frozen=True)
@@ -33,29 +35,31 @@ class ChoiceTables:
     label: str
     names: Sequence[str] | None = None
 
-    def read(self, path: Path, role: Role, *, labelled: bool) -> ChoiceExamples:
-        """Rows of a table, with the right choices if it is ``labelled``.
+    def read(self, path: Path, role: Role) -> ChoiceExamples:
+        """Rows of a table with the right choices, which test rows may lack.
 
         A row is malformed if it has not two choices, a choice has no text, or the label is none.
 
         Raises:
-            DataError: As ``RowReader.read``.
+            DataError: As ``RowReader.read``; if some test rows have a label and some have none.
         """
+        is_test = role == "test"
 
         def made(row: Mapping[str, Any]) -> dict[str, Any]:
             found = self._example(row)
-            if labelled:
+            if not is_test or row.get(self.label) not in (None, ""):
                 found["label"] = self._label(row.get(self.label), len(found["choices"]))
             return found
 
-        columns = [*self._columns, *([self.label] if labelled else [])]
-        found = self.rows.read(path, columns, made, is_test=role == "test")
+        columns = [*self._columns, *(() if is_test else (self.label,))]
+        found = self.rows.read(path, columns, made, is_test=is_test)
+        labels = [each.get("label") for each in found.values]
         return ChoiceExamples(
             ids=found.ids,
             contexts=[each["context"] for each in found.values],
             questions=[each.get("question", "") for each in found.values],
             choices=[each["choices"] for each in found.values],
-            labels=[each["label"] for each in found.values] if labelled else None,
+            labels=found.all_or_none(path, labels),
         )
 
     def example(self, owner: str, fields: Mapping[str, Any]) -> Example:
@@ -76,11 +80,10 @@ class ChoiceTables:
             question = fields.get("question", fields.get("text_pair"))
             row = {self.context: context, self.question: question, "choices": fields["choices"]}
         elif any(column not in fields for column in self._columns):
-            found = ", ".join(f'"{name}"' for name in fields) or "nothing"
-            named = ", ".join(f'"{name}"' for name in self._columns)
             raise DataError(
-                f"{owner}: a context and its choices are needed\n  given: {found}"
-                f'\n  accepted: {named}; or "context" or "text" and "choices", a list of text'
+                f"{owner}: a context and its choices are needed\n  given: {quoted(fields)}"
+                f"\n  accepted: {quoted(self._columns)}; "
+                'or "context" or "text" and "choices", a list of text'
             )
         try:
             return self._example(row)
@@ -98,18 +101,18 @@ class ChoiceTables:
         Raises:
             ValueError: If they cannot be used.
         """
-        question = "" if self.question is None else _text(row.get(self.question))
-        found: dict[str, Any] = {"context": _text(row.get(self.context))}
+        question = "" if self.question is None else _text(row.get(self.question), self.question)
+        found: dict[str, Any] = {"context": _text(row.get(self.context), self.context)}
         found |= {"question": question} if question else {}
         return {**found, "choices": self._choices(row)}
 
     def _choices(self, row: Mapping[Any, Any]) -> list[str]:
         listed = "choices" if "choices" in row else self.choices[0]
         if listed == "choices" or len(self.choices) == 1:
-            cells = _list(row.get(listed))
+            cells = [(cell, listed) for cell in _list(row.get(listed))]
         else:
-            cells = [row.get(column) for column in self.choices]
-        choices = [_text(cell) for cell in cells]
+            cells = [(row.get(column), column) for column in self.choices]
+        choices = [_text(*cell) for cell in cells]
         while choices and not choices[-1]:
             choices.pop()
         if len(choices) < 2 or not all(choices):
@@ -126,12 +129,8 @@ class ChoiceTables:
         raise ValueError(f'label "{value}" is none of {accepted}')
 
 
-def _text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if not isinstance(cell, str):
-        raise ValueError(f"{json.dumps(cell, default=str)} is no text")
-    return cell.strip()
+def _text(cell: Any, column: str) -> str:
+    return as_text(cell, column).strip()
 
 
 def _list(cell: Any) -> Sequence[Any]:

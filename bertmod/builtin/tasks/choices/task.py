@@ -22,9 +22,15 @@ from bertmod import (
 )
 from bertmod.builtin.tasks.choices.examples import ChoiceExamples
 from bertmod.builtin.tasks.choices.tables import ChoiceTables
-from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint, require_complete
-from bertmod.data.features import Column, FeatureTable, take_ragged
-from bertmod.data.tables import make_folder, replace_text, submission_lines
+from bertmod.builtin.tasks.split_files import (
+    SplitFiles,
+    fingerprint,
+    require_complete,
+    with_outputs,
+)
+from bertmod.data.features import Column, FeatureTable
+from bertmod.data.ragged import bounds_of, take_pieces
+from bertmod.data.tables import submission_lines, write_text
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -48,7 +54,6 @@ class ChoiceTask:
         splits: Where the splits lie.
         tables: How they are read.
         options: What else the training data is made by, JSON values.
-        test_has_labels: Whether the test table has labels, too.
     """
 
     cacheable = True
@@ -60,10 +65,9 @@ class ChoiceTask:
         splits: SplitFiles,
         tables: ChoiceTables,
         options: Mapping[str, Any],
-        test_has_labels: bool = False,
     ) -> None:
         self._context, self._splits, self._tables = context, splits, tables
-        self._options, self._test_has_labels = options, test_has_labels
+        self._options = options
         self._data: Path | None = None
 
     @property
@@ -85,24 +89,30 @@ class ChoiceTask:
         Raises:
             DataError: If a train or dev file is missing.
         """
-        needed = self._splits.needed(trains=self._context.trains)
-        found = dict(zip(needed, self._splits.found(data, needed), strict=True))
+        files = self._splits.needed(data, self._context)
         self._data = data
-        train = [found["train"]] if "train" in found else []
-        return TaskInfo(fingerprint=fingerprint(_VERSION, self._options, train))
+        return TaskInfo(fingerprint=fingerprint(_VERSION, self._options, files))
 
     def read(self, split: str) -> ChoiceExamples:
-        """Examples of a split, in file order; a test split has labels where that is stated.
+        """Examples of a split, in file order; a test split has labels if its file has.
 
         Raises:
             DataError: If the file is missing, empty or malformed.
             ValueError: If ``setup`` was not called.
         """
-        if self._data is None:
-            raise ValueError("call setup(data) before reading a split")
-        (path,) = self._splits.found(self._data, [split])
-        role = self._splits.roles[split]
-        return self._tables.read(path, role, labelled=role != "test" or self._test_has_labels)
+        path = self._splits.existing(self._data, split)
+        return self._tables.read(path, self._splits.roles[split])
+
+    def examples(self, path: Path) -> list[Example] | None:
+        """Rows of a table that is written as the options say.
+
+        Returns:
+            The examples; None for a table like others, whose rows go to ``example``.
+
+        Raises:
+            DataError: If the file cannot be read or is malformed.
+        """
+        return self._tables.rows.answered(path, self.example)
 
     def example(self, fields: Mapping[str, Any]) -> Example:
         """An example without label from named fields.
@@ -110,12 +120,13 @@ class ChoiceTask:
         Args:
             fields: ``context`` or ``text``, perhaps ``question`` or ``text_pair``, and
                 ``choices``, a list of text; or the same by the columns of the task's tables; and,
-                if known, ``index`` or ``id`` (the first wins). Others are ignored.
+                if known, the column of ids, ``index`` or ``id`` (the first wins). Others are
+                ignored.
 
         Raises:
             DataError: If one is missing or no text.
         """
-        number = str(fields.get("index", fields.get("id", "")))
+        number = self._tables.rows.id_of(fields)
         return {"id": number, **self._tables.example(self._splits.owner, fields)}
 
     def features(
@@ -142,10 +153,8 @@ class ChoiceTask:
     ) -> list[Prediction]:
         """The most probable choice, its text, and the probability of each choice."""
         del info
-        if len(examples) != len(outputs):
-            raise ValueError(f"{len(outputs)} outputs for {len(examples)} examples")
         found: list[Prediction] = []
-        for example, ((_, arrays),) in zip(examples, outputs, strict=True):
+        for example, ((_, arrays),) in with_outputs(examples, outputs):
             probabilities = arrays["probabilities"].tolist()
             choice = int(arrays["probabilities"].argmax())
             found.append(
@@ -194,7 +203,7 @@ class ChoiceTask:
     ) -> list[Path]:
         """Write ``index`` and ``prediction``, the number of the choice from 0, tab-separated.
 
-        The file has the name of the task, for a dev split with the split's behind it.
+        The file is called ``TASK.SPLIT.tsv``.
 
         Raises:
             DataError: If the predictions are not those of the whole split in file order, or the
@@ -202,12 +211,9 @@ class ChoiceTask:
         """
         whole = self.read(split) if self._data is not None else ChoiceExamples.of(examples)
         require_complete(self._splits.owner, split, whole.ids, predictions)
-        middle = "" if self._splits.roles[split] == "test" else f".{split}"
-        path = folder / f"{self._context.id}{middle}.tsv"
+        path = folder / f"{self._context.id}.{split}.tsv"
         text = "".join(f"{line}\n" for line in submission_lines(predictions))
-        make_folder(folder)
-        replace_text(path, text)
-        return [path]
+        return [write_text(path, text)]
 
     def _table(self, columns: ChoiceExamples, start: int) -> FeatureTable:
         """Features of a chunk of the examples."""
@@ -218,10 +224,12 @@ class ChoiceTask:
         rows = tokenizer.rows(
             contexts, tokenizer.texts(chunk.seconds()), max_length=self._context.max_length
         )
+        bounds = bounds_of(counts)
         table = replace(
             FeatureTable.from_rows(rows),
             example=np.arange(start, start + len(chunk)),
-            row_bounds=np.concatenate(([0], np.cumsum(counts))),
+            row_bounds=bounds,
+            host={"truncated": Column(np.logical_or.reduceat(rows.truncated, bounds[:-1]))},
         )
         if chunk.labels is None:
             return table
@@ -237,8 +245,5 @@ class ChoiceTask:
 
 def _repeated(pieces: PieceTable, counts: np.ndarray) -> PieceTable:
     """Each text as many times as it has choices."""
-    texts = np.repeat(np.arange(len(pieces)), counts)
-    ids, bounds = take_ragged(pieces.ids, pieces.bounds, texts)
-    offsets, _ = take_ragged(pieces.offsets, pieces.bounds, texts)
-    words, _ = take_ragged(pieces.words, pieces.bounds, texts)
-    return PieceTable(ids, offsets, words, bounds)
+    starts, lengths = pieces.bounds[:-1], np.diff(pieces.bounds)
+    return take_pieces(pieces, np.repeat(starts, counts), np.repeat(lengths, counts))

@@ -1,4 +1,4 @@
-"""What is known of GLUE's tasks: files, columns, labels, metrics, submission files."""
+"""What is known of published tasks: files, columns, labels, metrics; GLUE's among them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SentenceFacts:
         summary: What is asked.
         source: The paper that the data comes from.
         splits: Split name to file.
-        metrics: Metrics of its dev splits, the main one first.
+        metrics: Metrics of its splits with labels, the main one first.
         labels: Label names in the order of the logits; None for a regression.
         value_range: Lowest and highest label of a regression.
         fields: Further names of the first and the second text when an example is given by hand.
@@ -58,6 +58,30 @@ class SentenceFacts:
     value_range: tuple[float, float] | None = None
     fields: tuple[tuple[str, ...], ...] = field(default=(("text",), ("text_pair",)))
     renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """What each split is for."""
+        return {name: file.role for name, file in self.splits.items()}
+
+    @property
+    def scored(self) -> Mapping[str, tuple[str, ...]]:
+        """The metrics of each split with labels that is not trained on."""
+        return {
+            name: self.metrics
+            for name, file in self.splits.items()
+            if file.role != "train" and file.label is not None
+        }
+
+    @property
+    def target(self) -> str:
+        """The kind of the target of its features."""
+        return "class" if self.labels else "value"
+
+    @property
+    def head(self) -> str:
+        """Name of the head that it uses unless the recipe states one."""
+        return "classification" if self.labels else "regression"
 
     @property
     def submissions(self) -> Mapping[str, str]:

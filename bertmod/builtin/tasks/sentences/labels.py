@@ -118,7 +118,7 @@ class ValueLabels:
         return {
             row: f'"{text}" is not a number from {self.low:g} to {self.high:g}'
             for row, text in enumerate(texts)
-            if not self.low <= _number(text) <= self.high
+            if not self.low <= number_of(text) <= self.high
         }
 
     def parse(self, texts: Sequence[str]) -> list[Label]:
@@ -209,7 +209,8 @@ def _codes(labels: Iterable[Any], info: TaskInfo) -> dict[Any, int]:
     return codes
 
 
-def _number(text: str) -> float:
+def number_of(text: str) -> float:
+    """The number that a text says; NaN if it says none."""
     try:
         return float(text)
     except ValueError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bertmod import DataError, Example, Role, TaskContext, TaskInfo
-from bertmod.builtin.tasks.by_hand import text_of
+from bertmod.builtin.tasks.by_hand import id_of, text_of
 from bertmod.builtin.tasks.sentences.examples import SentenceExamples
 from bertmod.builtin.tasks.sentences.facts import SentenceFacts, SplitFile
 from bertmod.builtin.tasks.sentences.labels import ClassLabels, LabelKind, ValueLabels
@@ -40,7 +40,7 @@ class PublishedSentences:
         self.metrics: Sequence[str] = facts.metrics
         self._files = SplitFiles(
             owner=self._owner,
-            roles={name: file.role for name, file in facts.splits.items()},
+            roles=facts.roles,
             paths={name: file.paths for name, file in facts.splits.items()},
         )
 
@@ -55,20 +55,17 @@ class PublishedSentences:
 
     def setup(self, data: Path) -> TaskInfo:
         """Bind to a data folder; labels and range do not depend on it."""
-        needed = self._files.needed(trains=self._context.trains)
-        self._files.found(data, needed)
+        files = self._files.needed(data, self._context)
         self._data = data
-        train = [self.path(data, "train")] if "train" in needed else []
         return TaskInfo(
             labels=self._facts.labels,
             value_range=self._facts.value_range,
-            fingerprint=fingerprint(_VERSION, {"task": self._facts.name}, train),
+            fingerprint=fingerprint(_VERSION, {"task": self._facts.name}, files),
         )
 
     def read(self, split: str) -> SentenceExamples:
         """Examples of a split, malformed train and dev rows left out."""
-        assert self._data is not None, "the task calls setup first"
-        (path,) = self._files.found(self._data, [split])
+        path = self._files.existing(self._data, split)
         file = self._facts.splits[split]
         cells = self._cells(path, file)
         if file.label is not None:
@@ -80,12 +77,11 @@ class PublishedSentences:
 
     def example(self, fields: Mapping[str, Any]) -> Example:
         """An example from texts by name; ``index`` wins over ``id``."""
-        number = fields.get("index", fields.get("id", ""))
         texts = tuple(
             text_of(fields, names, owner=self._owner, place=place)
             for place, names in enumerate(self._facts.fields[: self._num_texts])
         )
-        return {"id": str(number), "texts": texts}
+        return {"id": id_of(fields), "texts": texts}
 
     def examples(self, path: Path) -> None:
         """None: the files are tables like others."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,11 +24,10 @@ from bertmod.builtin.tasks.sentences.table_rows import found_names, require_diff
 from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint
 from bertmod.builtin.tasks.table_form import form_of
 from bertmod.builtin.tasks.usable_rows import RowReader, UsableRows
-from bertmod.data.table_files import USUAL, Row, read_table
-from bertmod.wording import counted, did_you_mean, listed
+from bertmod.data.table_files import Row
+from bertmod.wording import counted
 
 _VERSION = 1  # part of the fingerprint: raise it when the same files give other examples
-_log = logging.getLogger("bertmod")
 
 
 class _Made(NamedTuple):
@@ -45,9 +43,6 @@ class TableSentences:
     Args:
         config: Options of ``table``.
         context: Id of the task, the metrics there are, whether malformed rows are errors.
-
-    Raises:
-        DataError: If a metric that the options name is not installed.
     """
 
     def __init__(self, config: TableConfig, context: TaskContext) -> None:
@@ -57,7 +52,6 @@ class TableSentences:
         self._columns = columns_of(config.text)
         self.labels: LabelKind = _kind_of(config, _stated(config) or ())
         self.metrics: Sequence[str] = metric_names(config)
-        _require_metrics(self._owner, self.metrics, context)
         self._label = row_label(config)
         self._reader = RowReader(form_of(config), config.id_column, context.strict_data)
         self._files = SplitFiles(owner=self._owner, roles=splits(config), paths=_paths(config))
@@ -73,25 +67,24 @@ class TableSentences:
 
     def setup(self, data: Path) -> TaskInfo:
         """Bind to a data folder, in which relative paths lie; find and count the labels."""
-        needed = self._files.needed(trains=self._context.trains)
-        self._files.found(data, needed)
+        files = self._files.needed(data, self._context)
         self._data = data
         self.labels = _kind_of(self._config, _stated(self._config) or ())
         options = self._config.model_dump(mode="json", exclude={"train", "dev", "test"})
-        train = [self.path(data, "train")] if "train" in needed else []
-        names, counts = self._found_labels(train[0]) if train else (_stated(self._config), None)
+        names, counts = _stated(self._config), None
+        if "train" in files:
+            names, counts = self._found_labels(files["train"])
         self.labels = _kind_of(self._config, names or ())
         return TaskInfo(
             labels=names,
             value_range=self._config.value_range,
-            fingerprint=fingerprint(_VERSION, options, train),
+            fingerprint=fingerprint(_VERSION, options, files),
             label_counts=counts,
         )
 
     def read(self, split: str) -> SentenceExamples:
         """Examples of a split; malformed rows that are not test rows are left out."""
-        assert self._data is not None, "the task calls setup first"
-        (path,) = self._files.found(self._data, [split])
+        path = self._files.existing(self._data, split)
         found = self._rows(path, is_test=self.splits[split] == "test" and not self._is_share(split))
         labels = self._labels_of(path, found)
         texts = [row.texts for row in found.values]
@@ -107,10 +100,10 @@ class TableSentences:
     def example(self, fields: Mapping[str, Any]) -> Example:
         """An example from texts by column, or as ``text`` and ``text_pair``."""
         first, *others = self._columns
-        number = fields.get(self._config.id_column or "index", _number(fields))
+        number = self._reader.id_of(fields)
         if all(name in fields for name in self._columns):
             try:
-                return {"id": str(number), "texts": row_texts(fields, self._columns)}
+                return {"id": number, "texts": row_texts(fields, self._columns)}
             except ValueError as error:
                 raise DataError(f"{self._owner}: {error}") from error
         alone = [name for name in others if len(others) == 1 and name != "text"]
@@ -119,20 +112,11 @@ class TableSentences:
             text_of(fields, list(dict.fromkeys(each)), owner=self._owner, place=place)
             for place, each in enumerate(names)
         )
-        return {"id": str(number), "texts": tuple(texts)}
+        return {"id": number, "texts": tuple(texts)}
 
     def examples(self, path: Path) -> list[Example] | None:
         """Rows of a table that is written as the options say; None if they say nothing."""
-        form = form_of(self._config)
-        if form == USUAL:
-            return None
-        found = []
-        for number, row in enumerate(read_table(path, form=form)):
-            try:
-                found.append(self.example({"id": number, **row}))
-            except DataError as error:
-                raise DataError(f"{path}, row {number + 1}: {error}") from error
-        return found
+        return self._reader.answered(path, self.example)
 
     def output_name(self, split: str) -> str:
         """``TASK.SPLIT.tsv``."""
@@ -169,15 +153,10 @@ class TableSentences:
             DataError: If some rows lack one.
         """
         labels = [row.label for row in found.values]
-        if all(label is None for label in labels):
-            return None
-        if self._config.label_separator is not None:
+        if self._config.label_separator is not None and any(labels):
             labels = [label or [] for label in labels]
-        if None in labels:
-            line = found.lines[labels.index(None)]
-            hint = "leave the column out, or all of it empty, if the rows have none"
-            raise DataError(f"{path}, {found.unit} {line}: no label, but others have one\n  {hint}")
-        return self.labels.parse(labels)
+        stated = found.all_or_none(path, labels)
+        return None if stated is None else self.labels.parse(stated)
 
     def _share(self, path: Path, labels: Sequence[Label], split: str) -> list[int]:
         assert self._config.split is not None
@@ -202,8 +181,6 @@ class TableSentences:
             name for each in found for name in (each if isinstance(each, list) else [str(each)])
         )
         names = _stated(self._config) or found_names(path, counts, num_rows=len(found))
-        told = ", ".join(f"{name} ({counts[name]:,})" for name in names)
-        _log.info("%s: labels in %s: %s", self._owner, path, told)
         if "f1" in self.metrics and "1" not in names:
             raise DataError(
                 f'{self._owner}: metric "f1" is of the label "1", which is none of '
@@ -226,16 +203,3 @@ def _kind_of(config: TableConfig, names: tuple[str, ...]) -> LabelKind:
 def _paths(config: TableConfig) -> dict[str, tuple[str, ...]]:
     """The table of each split; shares of the training rows come from the training table."""
     return {split: (str(getattr(config, split) or config.train),) for split in splits(config)}
-
-
-def _number(fields: Mapping[str, Any]) -> Any:
-    return fields.get("index", fields.get("id", ""))
-
-
-def _require_metrics(owner: str, names: Sequence[str], context: TaskContext) -> None:
-    for name in names:
-        if name not in context.metrics:
-            raise DataError(
-                f'{owner}: no metric called "{name}"{did_you_mean(name, context.metrics)}\n'
-                f"  available: {listed(sorted(context.metrics))}"
-            )

@@ -6,29 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bertmod.builtin.tasks.sentences.table_config import TableConfig, columns_of, target
-from bertmod.data.table_files import Row
+from bertmod.data.table_files import Row, as_text
 
 _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 
 
 def cell_text(row: Row, column: str) -> str:
-    """A cell as text: a number as it is written, true as 1, false as 0, nothing as "".
+    """A cell as text.
 
     Raises:
-        ValueError: If the row has no such cell, or a list or an object in it.
+        ValueError: If the row has no such cell, or it is not text or a number.
     """
     if column not in row:
         raise ValueError(f'it has no "{column}"')
-    value = row[column]
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    if isinstance(value, int):
-        return str(int(value))
-    raise ValueError(f'"{column}" is {_kind(value)}, not text')
+    return as_text(row[column], column)
 
 
 def row_texts(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
@@ -63,7 +54,7 @@ def _one(row: Row, column: str) -> str:
 def _several(row: Row, column: str, separator: str) -> list[str]:
     value = row.get(column)
     if isinstance(value, list | tuple):
-        names = [cell_text({column: each}, column) for each in value]
+        names = [as_text(each, column) for each in value]
     else:
         names = cell_text(row, column).split(separator)
     return [name.strip() for name in names if name.strip()]
@@ -75,9 +66,3 @@ def _flag(row: Row, column: str) -> bool:
     if flag is None:
         raise ValueError(f'"{column}" is "{text}", not 0 or 1')
     return flag
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, list):
-        return "a list"
-    return "an object" if isinstance(value, dict) else type(value).__name__

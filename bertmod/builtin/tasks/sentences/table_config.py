@@ -10,6 +10,7 @@ from pydantic import Field
 
 from bertmod import ComponentConfig, Problem, Role, Task, TaskContext, TaskSpec
 from bertmod.builtin.tasks.table_form import TableFormConfig, form_problems
+from bertmod.builtin.tasks.table_splits import TableSplitsConfig, split_problems
 
 Name = Annotated[str, Field(min_length=1)]
 Target = Literal["class", "value", "flags"]
@@ -23,25 +24,9 @@ class TableSplit(ComponentConfig):
     seed: int = Field(13, ge=0, description="Decides which rows these are, at least 0.")
 
 
-class TableConfig(TableFormConfig):
+class TableConfig(TableFormConfig, TableSplitsConfig):
     """Options of ``table``."""
 
-    train: str | None = Field(
-        None,
-        description="Training table: .csv, .tsv, .jsonl or .parquet; null only where the task "
-        "uses another's head.",
-        json_schema_extra={"format": "path"},
-    )
-    dev: str | None = Field(
-        None,
-        description="Dev table; null: split takes rows of the training table.",
-        json_schema_extra={"format": "path"},
-    )
-    test: str | None = Field(
-        None,
-        description="Table to answer, with or without labels; null: there is none.",
-        json_schema_extra={"format": "path"},
-    )
     split: TableSplit | None = Field(
         None, description="Takes dev and test rows out of the training table; null: it does not."
     )
@@ -76,6 +61,7 @@ class TableConfig(TableFormConfig):
     metrics: tuple[Name, ...] | None = Field(
         None,
         min_length=1,
+        json_schema_extra={"format": "metric"},
         description="Metrics of the dev split, the main one first; null: accuracy and macro_f1 of "
         "one label, micro_f1, macro_f1 and exact_match of several, pearson, spearman and rmse of "
         "values.",
@@ -178,12 +164,7 @@ def check(config: TableConfig) -> Sequence[Problem]:
 def _problems_of_files(config: TableConfig) -> Iterator[Problem]:
     taken = config.split
     if taken is None:
-        if config.train is not None and config.dev is None:
-            what = "missing: without dev rows nobody knows which state is the best"
-            take = 'or take some of the training rows: "split": {"dev": 0.1}'
-            yield Problem("dev", what, ("name a table", take))
-        if not splits(config):
-            yield Problem("train", "missing: name the training table")
+        yield from split_problems(config)
         return
     if config.train is None:
         yield Problem("split", "there is no training table to take rows from", ('state "train"',))

@@ -10,6 +10,7 @@ import numpy as np
 
 from bertmod import DataError
 from bertmod.builtin.tasks.sentences.examples import Label
+from bertmod.builtin.tasks.sentences.labels import number_of
 from bertmod.builtin.tasks.sentences.table_config import TableSplit
 from bertmod.wording import counted
 
@@ -37,17 +38,10 @@ def found_names(path: Path, counts: Mapping[str, int], *, num_rows: int) -> tupl
 
 
 def _in_order(names: list[str]) -> list[str]:
-    numbers = [_number(name) for name in names]
+    numbers = [number_of(name) for name in names]
     if not np.isfinite(numbers).all():
         return sorted(names)
     return [name for _, name in sorted(zip(numbers, names, strict=True))]
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
 
 
 def require_different(path: Path, labels: Sequence[Label]) -> None:

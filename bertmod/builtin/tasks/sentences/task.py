@@ -11,9 +11,9 @@ import numpy as np
 from bertmod import DataError, Example, Feature, Prediction, Role, TaskContext, TaskInfo
 from bertmod.builtin.tasks.sentences.examples import Label, SentenceExamples
 from bertmod.builtin.tasks.sentences.labels import LabelKind
-from bertmod.builtin.tasks.split_files import require_complete
+from bertmod.builtin.tasks.split_files import require_complete, with_outputs
 from bertmod.data.features import FeatureTable
-from bertmod.data.tables import make_folder, replace_text, submission_lines
+from bertmod.data.tables import submission_lines, write_text
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -60,6 +60,7 @@ class SentenceSource(Protocol):
 
         Raises:
             DataError: If the file is missing, empty, or malformed beyond what is tolerated.
+            ValueError: If ``setup`` was not called.
         """
         ...
 
@@ -134,8 +135,6 @@ class SentenceTask:
             DataError: If the file is missing, empty, or malformed beyond what is tolerated.
             ValueError: If ``setup`` was not called.
         """
-        if not self._bound:
-            raise ValueError("call setup(data) before reading a split")
         return self._source.read(split)
 
     def examples(self, path: Path) -> Sequence[Example] | None:
@@ -198,11 +197,8 @@ class SentenceTask:
     ) -> list[Prediction]:
         """The answer of each example: label or labels with probabilities, or a value."""
         ids = SentenceExamples.of(examples).ids
-        if len(ids) != len(outputs):
-            raise ValueError(f"{len(outputs)} outputs for {len(ids)} examples")
-        if not ids:
-            return []
-        answers = self._source.labels.decode([arrays for ((_, arrays),) in outputs], info)
+        decoded = [arrays for _, ((_, arrays),) in with_outputs(ids, outputs)]
+        answers = self._source.labels.decode(decoded, info) if decoded else []
         return [{"id": id, **answer} for id, answer in zip(ids, answers, strict=True)]
 
     def score(
@@ -259,9 +255,7 @@ class SentenceTask:
         require_complete(self._owner, split, self._expected(examples, split), predictions)
         path = folder / self._source.output_name(split)
         text = "".join(f"{line}\n" for line in submission_lines(predictions))
-        make_folder(folder)
-        replace_text(path, text)
-        return [path]
+        return [write_text(path, text)]
 
     @property
     def _owner(self) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from bertmod import ComponentConfig, Role, Task, TaskContext, TaskSpec
+from bertmod import ComponentConfig, Role
 from bertmod.builtin.tasks.sentences.facts import SentenceFacts, SplitFile
+from bertmod.builtin.tasks.sentences.published_config import published_spec
 
 Language = Literal[
     "ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"
 ]
 
-_LABELS = ("contradiction", "entailment", "neutral")
 _HOMES = ("XNLI/", "", "XNLI-1.0/")
 _TRAIN_HOMES = ("XNLI/", "XNLI/multinli/", "multinli/", "XNLI-MT-1.0/multinli/")
 
@@ -35,15 +34,17 @@ def facts(config: XnliConfig) -> SentenceFacts:
     train = f"multinli.train.{config.train_language or config.language}.tsv"
     return SentenceFacts(
         name="xnli",
-        summary=_SUMMARY,
-        source=_SOURCE,
+        summary="Does the second sentence follow, contradict or neither, in one of 15 languages? "
+        "(XNLI)",
+        source="Conneau et al. 2018, arXiv:1809.05053; files as google-research/bert "
+        "run_classifier.py",
         splits={
             "train": SplitFile("train", tuple(home + train for home in _TRAIN_HOMES), (0, 1), 2),
             "dev": _evaluated("dev", config.language),
             "test": _evaluated("test", config.language),
         },
         metrics=("accuracy",),
-        labels=_LABELS,
+        labels=("contradiction", "entailment", "neutral"),
         fields=(("text", "sentence1", "premise"), ("text_pair", "sentence2", "hypothesis")),
         renamed={"contradictory": "contradiction"},
     )
@@ -55,55 +56,5 @@ def _evaluated(split: Role, language: str) -> SplitFile:
     return SplitFile(split, paths, (6, 7), "gold_label", only=("language", language))
 
 
-def build(config: XnliConfig, context: TaskContext) -> Task:
-    """The task."""
-    from bertmod.builtin.tasks.sentences.published import published_task
-
-    return published_task(facts(config), context)
-
-
-def splits(config: XnliConfig) -> Mapping[str, Role]:
-    """Its splits and what each is for."""
-    return {name: file.role for name, file in facts(config).splits.items()}
-
-
-def head(config: XnliConfig) -> Mapping[str, Any]:
-    """The head slot it uses unless the recipe states one."""
-    del config
-    return {"name": "bertmod/classification"}
-
-
-def metrics(config: XnliConfig) -> Mapping[str, tuple[str, ...]]:
-    """The metrics of the splits with labels; the test split, too, has them."""
-    found = facts(config)
-    return {name: found.metrics for name in found.splits if name != "train"}
-
-
-def targets(config: XnliConfig) -> Mapping[str, str]:
-    """The targets of its features."""
-    del config
-    return {"labels": "class"}
-
-
-def num_labels(config: XnliConfig) -> int:
-    """The number of its labels."""
-    del config
-    return len(_LABELS)
-
-
-_SUMMARY = "Does the second sentence follow, contradict or neither, in one of 15 languages? (XNLI)"
-_SOURCE = "Conneau et al. 2018, arXiv:1809.05053; files as google-research/bert run_classifier.py"
-
-XNLI = TaskSpec(
-    name="xnli",
-    config=XnliConfig,
-    summary=_SUMMARY,
-    source=_SOURCE,
-    build=build,
-    splits=splits,
-    head=head,
-    metrics=metrics,
-    targets=targets,
-    num_labels=num_labels,
-)
+XNLI = published_spec(XnliConfig, facts)
 """MultiNLI's question in other languages."""

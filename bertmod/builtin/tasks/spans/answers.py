@@ -15,8 +15,7 @@ from bertmod import Example, Feature, Tokenizer
 from bertmod.builtin.tasks.spans.config import SpanConfig
 from bertmod.builtin.tasks.spans.recovery import TextRecovery
 from bertmod.builtin.tasks.spans.words import Words
-
-Decoded = Sequence[tuple[Feature, Mapping[str, np.ndarray]]]
+from bertmod.builtin.tasks.split_files import Decoded
 
 NONCE = "empty"
 """What the original answers where no span is possible and there must be an answer."""

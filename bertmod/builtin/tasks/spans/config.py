@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from bertmod import ComponentConfig, Problem, Role, Task, TaskContext, TaskSpec
-
-Version = Literal["1.1", "2.0"]
+from bertmod.data.squad_files import Version
 
 NUM_MARKS = 3
 """[CLS] and two [SEP] stand in every row."""

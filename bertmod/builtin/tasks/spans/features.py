@@ -16,6 +16,7 @@ from bertmod import DataError, Example, PieceTable, TaskContext
 from bertmod.builtin.tasks.spans.config import NUM_MARKS, SpanConfig, min_length
 from bertmod.builtin.tasks.spans.words import Words, locate
 from bertmod.data.features import Column, FeatureTable
+from bertmod.data.ragged import runs, take_pieces
 from bertmod.data.windows import Windows, widest_context, windows
 
 CHUNK = 4_000_000
@@ -110,7 +111,7 @@ class _Chunk:
         """Pieces of each example's question, cut to their longest."""
         whole = self.context.tokenizer.texts([each["question"] for each in self.examples])
         lengths = np.minimum(np.diff(whole.bounds), self.config.max_query_length)
-        return _taken(whole, whole.bounds[:-1], lengths)
+        return take_pieces(whole, whole.bounds[:-1], lengths)
 
     @cached_property
     def plans(self) -> list[_Plan]:
@@ -129,11 +130,11 @@ class _Chunk:
         start_W = np.concatenate([plan.parts.starts for plan in self.plans])
         length_W = np.concatenate([plan.parts.lengths for plan in self.plans])
         query_W = np.diff(self.questions.bounds)[example_W]
-        shown = _taken(
+        shown = take_pieces(
             self.pieces, self.pieces.bounds[:-1][self.context_E][example_W] + start_W, length_W
         )
         rows = self.context.tokenizer.rows(
-            _taken(self.questions, self.questions.bounds[:-1][example_W], query_W),
+            take_pieces(self.questions, self.questions.bounds[:-1][example_W], query_W),
             shown,
             max_length=self.context.max_length,
         )
@@ -147,6 +148,7 @@ class _Chunk:
             host={
                 "words": Column(shown.words, shown.bounds),
                 "widest": Column(widest, shown.bounds),
+                "truncated": Column(rows.truncated),
             },
         )
 
@@ -200,26 +202,7 @@ class _Chunk:
 def _plan(num_pieces: int, room: int, *, stride: int) -> _Plan:
     parts = windows(num_pieces, room=room, stride=stride)
     window_P = np.repeat(np.arange(len(parts.starts)), parts.lengths)
-    return _Plan(parts, widest_context(parts)[_runs(*parts)] == window_P)
-
-
-def _runs(start_N: np.ndarray, length_N: np.ndarray) -> np.ndarray:
-    """Indices of runs of consecutive places, one run behind another."""
-    ends_N = np.cumsum(length_N, dtype=np.int64)
-    total = int(ends_N[-1]) if len(ends_N) else 0
-    places: np.ndarray = np.repeat(start_N - (ends_N - length_N), length_N)
-    return places + np.arange(total)
-
-
-def _taken(table: PieceTable, start_N: np.ndarray, length_N: np.ndarray) -> PieceTable:
-    """Some runs of a table's pieces as texts of their own."""
-    places = _runs(start_N, length_N)
-    return PieceTable(
-        ids=table.ids[places],
-        offsets=table.offsets[places],
-        words=table.words[places],
-        bounds=np.concatenate(([0], np.cumsum(length_N, dtype=np.int64))),
-    )
+    return _Plan(parts, widest_context(parts)[runs(*parts)] == window_P)
 
 
 def require_room(context: TaskContext, config: SpanConfig) -> None:

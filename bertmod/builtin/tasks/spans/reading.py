@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,13 @@ from bertmod.data.json_nodes import Node, read_json
 
 _FORM = "a SQuAD file"
 
+_NOT_SECOND = (
+    'no question says "is_impossible", so that each has an answer\n'
+    '  if the file is one of version 1.1, set the task\'s version to "1.1"'
+)
+
+_log = logging.getLogger("bertmod")
+
 
 @dataclass
 class Questions:
@@ -21,13 +29,11 @@ class Questions:
 
     Attributes:
         path: The file.
-        of: What one of them is called: ``row``.
         examples: The questions kept.
         lost: What is wrong with those left out.
     """
 
     path: Path
-    of: str = "question"
     examples: list[Example] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     _places: dict[str, str] = field(default_factory=dict)
@@ -47,37 +53,29 @@ class Questions:
         id_ = example["id"]
         if id_ in self._places:
             where = f"{self._places[id_]} and {place}"
-            raise DataError(f'{self.path}: two {self.of}s have the id "{id_}": {where}')
+            raise DataError(f'{self.path}: two questions have the id "{id_}": {where}')
         self._places[id_] = place
         if words is not None and example["answers"]:
             (answer,) = example["answers"]
             if locate(words, example["context"], answer) is None:
-                shown = f'question "{id_}"' if self.of == "question" else place
-                self.leave_out(shown, why_lost(example["context"], answer))
+                self.lost.append(f'question "{id_}": {why_lost(example["context"], answer)}')
                 return
         self.examples.append(example)
 
-    def leave_out(self, place: str, why: str) -> None:
-        """Note a question that cannot be used."""
-        self.lost.append(f"{place}: {why}")
-
-    def finished(self, *, strict: bool, hint: str = "") -> list[Example]:
+    def finished(self, *, strict: bool) -> list[Example]:
         """The questions kept, those left out reported.
 
         Args:
             strict: Whether one that was left out is an error.
-            hint: What to do about that error; empty: such are an error because of a switch.
 
         Raises:
             DataError: If there is none, or if one was left out and ``strict`` is set.
         """
         if not self.examples and not self.lost:
-            raise DataError(f"{self.path}: the file has no {self.of}s")
-        hint = (
-            hint or f"\n  such {self.of}s are left out with a warning unless --strict-data is set"
-        )
+            raise DataError(f"{self.path}: the file has no questions")
+        hint = "\n  such questions are left out with a warning unless --strict-data is set"
         report_left_out(
-            self.path, self.lost, len(self.examples), of=self.of, strict=strict, hint=hint
+            self.path, self.lost, len(self.examples), of="question", strict=strict, hint=hint
         )
         return self.examples
 
@@ -106,7 +104,7 @@ class SquadReader:
             DataError: If the file cannot be read, is not a SQuAD file, belongs to version 2.0
                 where 1.1 is stated, or has no question that can be used.
         """
-        found = Questions(path)
+        found, of_second = Questions(path), False
         for article in read_json(path, form=_FORM).list("data"):
             for paragraph in article.list("paragraphs"):
                 context = paragraph.text("context")
@@ -114,24 +112,29 @@ class SquadReader:
                 for question in paragraph.list("qas"):
                     example = self._example(question, context, role)
                     found.add(example, question.place, words=words)
+                    of_second = of_second or question.has("is_impossible")
+        if self.no_answers and role == "train" and not of_second:
+            _log.warning("%s: %s", path, _NOT_SECOND)
         return found.finished(strict=self.strict)
 
     def _example(self, node: Node, context: str, role: Role) -> Example:
         example = {"id": node.text("id"), "question": node.text("question"), "context": context}
         if role == "test":
             return example
-        impossible = node.flag("is_impossible")
+        name, impossible = f'question "{example["id"]}"', node.flag("is_impossible")
         if impossible and not self.no_answers:
-            what = 'this question has no answer ("is_impossible"), which version 1.1 does not know'
-            raise node.wrong(f'{what}\n  set the task\'s version to "2.0"')
+            raise node.wrong(
+                f'{name} has no answer ("is_impossible"), which version 1.1 does not know\n'
+                '  set the task\'s version to "2.0"'
+            )
         # What annotators gave for an impossible question is no answer to it.
         answers = [] if impossible else [_answer(answer) for answer in node.list("answers")]
         if role == "train" and len(answers) > 1:
-            what = f"{len(answers)} answers; a training question has exactly one"
+            what = f"{name} has {len(answers)} answers; a training question has exactly one"
             raise node.wrong(f"{what}\n  keep one of them")
         if not answers and not impossible and (role == "train" or not self.no_answers):
             remedy = 'version "2.0" knows questions without answer: "is_impossible": true'
-            raise node.wrong(f"no answers\n  {remedy}")
+            raise node.wrong(f"{name} has no answers\n  {remedy}")
         return {**example, "answers": answers, **self._kind(impossible)}
 
     def _kind(self, impossible: bool) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertmod import Example
-from bertmod.metrics.squad import exact, f1, normalize_answer
+from bertmod.metrics.squad_official import question_scores
 
 
 @dataclass(frozen=True)
@@ -38,24 +38,16 @@ class QuestionScores:
             no_answers: Whether questions may have no answer; no answer is then right where there
                 is none.
         """
-        pairs = [
-            (_wanted(example, no_answers=no_answers), text)
-            for example, text in zip(examples, texts, strict=True)
-        ]
-        kinds = np.array([bool(example["answers"]) for example in examples], bool)
-        return cls(
-            f1=np.array(
-                [
-                    max(f1(gold, text, empty_is_match=no_answers) for gold in golds)
-                    for golds, text in pairs
-                ],
-                np.float64,
-            ),
-            exact=np.array(
-                [max(exact(gold, text) for gold in golds) for golds, text in pairs], np.float64
-            ),
-            has_answer=kinds if no_answers else None,
-        )
+        # By number, not by id: of a sample a question may be there twice.
+        golds = {
+            str(number): [answer["text"] for answer in example["answers"]]
+            for number, example in enumerate(examples)
+        }
+        given = dict(zip(golds, texts, strict=True))
+        found = question_scores(golds, given, no_answers=no_answers)
+        f1, exact = (np.array([*found[name].values()], np.float64) for name in ("f1", "exact"))
+        kinds = np.array([bool(answers) for answers in golds.values()], bool)
+        return cls(f1, exact, kinds if no_answers else None)
 
     def sample(self, rows: np.ndarray) -> Mapping[str, float]:
         """Means over some questions, each any number of times; 0.0 over none.
@@ -74,14 +66,6 @@ class QuestionScores:
     def whole(self) -> Mapping[str, float]:
         """Means over all questions."""
         return self.sample(np.arange(len(self.f1)))
-
-
-def _wanted(example: Example, *, no_answers: bool) -> Sequence[str]:
-    """The right answers; in 2.0 those with something in them, else the empty one."""
-    golds = [answer["text"] for answer in example["answers"]]
-    if no_answers:
-        golds = [gold for gold in golds if normalize_answer(gold)]
-    return golds or [""]
 
 
 def _mean(values: np.ndarray) -> float:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import itemgetter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bertmod import Example, Role, TaskContext
-from bertmod.builtin.tasks.spans.reading import Questions
 from bertmod.builtin.tasks.spans.table_config import SpanTableConfig
 from bertmod.builtin.tasks.spans.task import SpanFiles, SpanTask
-from bertmod.builtin.tasks.spans.words import Words
-from bertmod.builtin.tasks.split_files import TEST_HINT, SplitFiles
+from bertmod.builtin.tasks.spans.words import Words, locate, why_lost
+from bertmod.builtin.tasks.split_files import SplitFiles
 from bertmod.builtin.tasks.table_form import TableFormConfig, form_of
 from bertmod.builtin.tasks.table_splits import stated_paths, stated_splits
-from bertmod.data.table_files import read_whole_table, require_columns
+from bertmod.builtin.tasks.usable_rows import RowReader
+from bertmod.data.table_files import Row, as_text
 
 
 def span_table_task(config: SpanTableConfig, context: TaskContext) -> SpanTask:
@@ -55,51 +55,31 @@ class SpanTableReader:
         not in its text.
 
         Raises:
-            DataError: If the file cannot be read, lacks a column, or has no row that can be used;
-                if two rows have one id; if a row to be answered is malformed.
+            DataError: As ``RowReader.read``.
         """
-        table = read_whole_table(path, form=form_of(self.config))
         wanted = {name: getattr(self.config, name) for name in self._columns(role)}
-        require_columns(path, table, wanted.values())
-        found = Questions(path, of="row")
-        given: list[tuple[int, Any]] = [
-            *zip(table.lines, table.rows, strict=True),
-            *table.malformed,
+        reader = RowReader(form_of(self.config), self.config.id_column, self.strict)
+        make = partial(self._example, columns=wanted, role=role)
+        found = reader.read(path, list(wanted.values()), make, is_test=role == "test")
+        return [
+            {"id": id_, **example} for id_, example in zip(found.ids, found.values, strict=True)
         ]
-        for number, (line, row) in enumerate(sorted(given, key=itemgetter(0))):
-            place = f"{table.unit} {line}"
-            try:
-                example = self._example(str(number), row, wanted, role)
-            except ValueError as error:
-                found.leave_out(place, str(error))
-                continue
-            found.add(example, place, words=Words(example["context"]) if role == "train" else None)
-        if role == "test":
-            return found.finished(strict=True, hint=TEST_HINT)
-        return found.finished(strict=self.strict)
 
     def _columns(self, role: Role) -> list[str]:
         """The options whose columns are read."""
         known = ["question", "context"]
         if role != "test":
             known += ["answer", "answer_start"]
-        return [name for name in (*known, "id_column") if getattr(self.config, name) is not None]
+        return [name for name in known if getattr(self.config, name) is not None]
 
-    def _example(
-        self, number: str, row: Mapping[str, Any] | str, columns: Mapping[str, str], role: Role
-    ) -> Example:
-        """The example of a row; text says what is wrong with it.
+    def _example(self, row: Row, *, columns: Mapping[str, str], role: Role) -> Example:
+        """The example of a row, without its id.
 
         Raises:
             ValueError: If the row is malformed.
         """
-        if isinstance(row, str):
-            raise ValueError(row)
         cells = {name: row.get(column) for name, column in columns.items()}
-        texts = {name: _text(name, cells[name]) for name in ("question", "context")}
-        example = {"id": str(cells.get("id_column", number)), **texts}
-        if example["id"] in ("", "None"):
-            raise ValueError("its id is missing")
+        example = {name: _text(name, cells[name]) for name in ("question", "context")}
         if role == "test":
             return example
         text = _text("answer", cells["answer"] if cells["answer"] is not None else "")
@@ -107,9 +87,12 @@ class SpanTableReader:
             if not self.config.no_answers:
                 raise ValueError('it has no answer, and "no_answers" is false')
             return {**example, "answers": [], "is_impossible": True}
-        start = self._start(cells, texts["context"], text)
+        context = example["context"]
+        answer = {"text": text, "answer_start": self._start(cells, context, text)}
+        if role == "train" and locate(Words(context), context, answer) is None:
+            raise ValueError(why_lost(context, answer))
         kind = {"is_impossible": False} if self.config.no_answers else {}
-        return {**example, "answers": [{"text": text, "answer_start": start}], **kind}
+        return {**example, "answers": [answer], **kind}
 
     def _start(self, cells: Mapping[str, Any], context: str, text: str) -> int:
         if "answer_start" not in cells:
@@ -122,7 +105,6 @@ class SpanTableReader:
 
 
 def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        found = "missing" if value is None else f"{type(value).__name__}, not text"
-        raise ValueError(f"its {name} is {found}")
-    return value
+    if value is None:
+        raise ValueError(f"its {name} is missing")
+    return as_text(value, name)

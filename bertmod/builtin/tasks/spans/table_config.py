@@ -10,7 +10,7 @@ from bertmod import Problem, Task, TaskContext, TaskSpec
 from bertmod.builtin.tasks.spans import config as squad
 from bertmod.builtin.tasks.spans.config import SpanConfig
 from bertmod.builtin.tasks.table_form import TableFormConfig, form_problems
-from bertmod.builtin.tasks.table_splits import TableSplitsConfig, stated_splits
+from bertmod.builtin.tasks.table_splits import TableSplitsConfig, split_problems, stated_splits
 
 
 class SpanTableConfig(SpanConfig, TableFormConfig, TableSplitsConfig):
@@ -46,7 +46,7 @@ def metrics(config: SpanTableConfig) -> Mapping[str, tuple[str, ...]]:
 
 def check(config: SpanTableConfig) -> Sequence[Problem]:
     """Files can be read so; a threshold is for questions that may have no answer."""
-    found = list(form_problems(config))
+    found = [*split_problems(config), *form_problems(config)]
     if config.null_threshold is not None and not config.no_answers:
         what = "is for questions that may have no answer"
         more = ("set no_answers to true or leave it null",)

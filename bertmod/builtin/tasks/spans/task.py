@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bertmod import DataError, Example, Feature, Prediction, Role, TaskContext, TaskInfo
-from bertmod.builtin.tasks.by_hand import text_of
+from bertmod.builtin.tasks.by_hand import id_of, text_of
 from bertmod.builtin.tasks.spans.answers import AnswerSearch, Decision, answers_as_json
 from bertmod.builtin.tasks.spans.config import SpanConfig, SquadConfig, has_no_answers, splits
 from bertmod.builtin.tasks.spans.features import require_room, span_features
 from bertmod.builtin.tasks.spans.reading import SquadReader, golds
 from bertmod.builtin.tasks.spans.scores import QuestionScores
 from bertmod.builtin.tasks.spans.writing import write_squad
-from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint, require_complete
+from bertmod.builtin.tasks.split_files import (
+    SplitFiles,
+    fingerprint,
+    require_complete,
+    with_outputs,
+)
+from bertmod.data.squad_files import usual_paths
 from bertmod.data.table_files import TABLE_SUFFIXES
 from bertmod.metrics.squad_official import best_threshold
 
@@ -60,12 +66,11 @@ def squad_task(config: SquadConfig, context: TaskContext) -> SpanTask:
     version = config.version
     stated = {"train": config.train, "dev": config.dev, "test": config.test}
     roles = splits(config)
-    usual = {name: f"{name}-v{version}.json" for name in roles}
     files = SplitFiles(
         owner=f'task "{context.id}"',
         roles=roles,
         paths={
-            name: (path,) if (path := stated[name]) else (f"SQuAD/{usual[name]}", usual[name])
+            name: (path,) if (path := stated[name]) else usual_paths(name, version)
             for name in roles
         },
     )
@@ -124,12 +129,9 @@ class SpanTask:
         Raises:
             DataError: If the train file or the dev file is missing.
         """
-        files = self._source.files
-        needed = files.needed(trains=self._context.trains)
-        files.found(data, needed)
+        files = self._source.files.needed(data, self._context)
         self._data = data
-        train = [files.path(data, "train")] if "train" in needed else []
-        return TaskInfo(fingerprint=fingerprint(_VERSION, self._source.options, train))
+        return TaskInfo(fingerprint=fingerprint(_VERSION, self._source.options, files))
 
     def read(self, split: str) -> list[Example]:
         """Examples of a split, in file order.
@@ -140,9 +142,7 @@ class SpanTask:
             DataError: If the file is missing, malformed, or has no question that can be used.
             ValueError: If ``setup`` was not called.
         """
-        if self._data is None:
-            raise ValueError("call setup(data) before reading a split")
-        (path,) = self._source.files.found(self._data, [split])
+        path = self._source.files.existing(self._data, split)
         return self._source.read(path, self.splits[split])
 
     def examples(self, path: Path) -> list[Example] | None:
@@ -168,9 +168,8 @@ class SpanTask:
         Raises:
             DataError: If a text is missing, given twice, or no text.
         """
-        number = fields.get("index", fields.get("id", ""))
         return {
-            "id": str(number),
+            "id": id_of(fields),
             "question": self._text(fields, "question", _QUESTION, place=0),
             "context": self._text(fields, "context", _CONTEXT, place=1),
         }
@@ -286,12 +285,10 @@ class SpanTask:
     def _decide(
         self, examples: Sequence[Example], outputs: Outputs, *, most: int
     ) -> list[Decision]:
-        if len(examples) != len(outputs):
-            raise ValueError(f"{len(outputs)} outputs for {len(examples)} examples")
         search = AnswerSearch(self._context.tokenizer, self._config, no_answers=self._no_answers)
         return [
             search(example, decoded, most=most)
-            for example, decoded in zip(examples, outputs, strict=True)
+            for example, decoded in with_outputs(examples, outputs)
         ]
 
     def _answer(self, decision: Decision, threshold: float) -> dict[str, Any]:

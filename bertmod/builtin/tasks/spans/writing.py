@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bertmod import DataError, Prediction
-from bertmod.data.tables import replace_text
+from bertmod import Prediction
+from bertmod.data.tables import write_text
 
 
 def write_squad(predictions: Sequence[Prediction], folder: Path, *, no_answers: bool) -> list[Path]:
@@ -29,11 +29,8 @@ def write_squad(predictions: Sequence[Prediction], folder: Path, *, no_answers: 
     keys = {"predictions.json": "text", "nbest_predictions.json": "nbest"}
     if no_answers:
         keys["null_odds.json"] = "null_odds"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror or error}") from error
+    written = []
     for name, key in keys.items():
         found = {prediction["id"]: prediction[key] for prediction in predictions}
-        replace_text(folder / name, json.dumps(found, indent=4) + "\n")
-    return [folder / name for name in keys]
+        written.append(write_text(folder / name, json.dumps(found, indent=4) + "\n"))
+    return written

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
-from bertmod import Example, Feature, Prediction, TaskInfo
+from bertmod import Example, Prediction, TaskInfo
+from bertmod.builtin.tasks.split_files import Decoded
 from bertmod.builtin.tasks.tags.schemes import OUTSIDE
 from bertmod.metrics.entities import entities
-
-Decoded = Sequence[tuple[Feature, Mapping[str, np.ndarray]]]
-"""The features of one example with what a head decoded of them."""
 
 
 def usual_tag(info: TaskInfo) -> str:

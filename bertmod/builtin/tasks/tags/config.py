@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from bertmod import ComponentConfig, Problem, Role
+from bertmod import ComponentConfig, Problem
 from bertmod.builtin.tasks.tags.schemes import is_tag
 
 
@@ -26,10 +26,6 @@ class TaggingConfig(ComponentConfig):
         "whichever of the two the training data shows; none: a class of each word, such as a "
         "part of speech.",
     )
-    test_has_tags: bool = Field(
-        False,
-        description="Whether the test file has tags, too; then it is scored like the dev file.",
-    )
     doc_stride: int | None = Field(
         None,
         ge=1,
@@ -43,19 +39,6 @@ def metric_names(config: TaggingConfig) -> tuple[str, ...]:
     if config.scheme == "none":
         return ("accuracy",)
     return ("f1", "precision", "recall", "accuracy")
-
-
-def has_tags(config: TaggingConfig, role: Role) -> bool:
-    """Whether the tags of a split are read."""
-    return role != "test" or config.test_has_tags
-
-
-def tagging_metrics(
-    config: TaggingConfig, splits: Mapping[str, Role]
-) -> Mapping[str, tuple[str, ...]]:
-    """The metrics of the splits that are scored."""
-    scored = (split for split, role in splits.items() if role != "train" and has_tags(config, role))
-    return dict.fromkeys(scored, metric_names(config))
 
 
 def tagging_head(config: TaggingConfig) -> Mapping[str, Any]:

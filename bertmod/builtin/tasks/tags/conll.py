@@ -11,6 +11,7 @@ from bertmod import DataError, Role
 from bertmod.builtin.tasks.tags.examples import TagExamples
 from bertmod.builtin.tasks.tags.schemes import OUTSIDE
 from bertmod.data.lines import read_blocks
+from bertmod.wording import counted
 
 DOCUMENT = "-DOCSTART-"
 """Begins a line that separates documents and has no word."""
@@ -28,20 +29,22 @@ class ConllFiles:
     Attributes:
         word_column: Column of the word, from 0; negative ones count from the last.
         tag_column: Column of the tag, likewise.
+        test_has_tags: Whether a test file has tags, too.
     """
 
     word_column: int = 0
     tag_column: int = -1
+    test_has_tags: bool = False
     suffix = ".txt"
 
     def read(self, path: Path, role: Role, *, tagged: bool) -> TagExamples:
-        """Sentences of a file, whatever they are for; with the tags that stand there if ``tagged``.
+        """Sentences of a file; with the tags that stand there if ``tagged`` and there are any.
 
         Raises:
             DataError: If the file cannot be read, has no words, or a line has not as many
                 columns as the first; the message names the line.
         """
-        del role
+        tagged = tagged and (role != "test" or self.test_has_tags)
         words: list[list[str]] = []
         tags: list[list[str]] = []
         lines: list[int] = []
@@ -55,9 +58,8 @@ class ConllFiles:
                 width = len(cells)
                 word, tag = self._places(f"{path}, line {number}", width, tagged=tagged)
             if len(cells) != width:
-                raise DataError(
-                    f"{path}, line {number}: {_columns(len(cells))}, line {lines[0]} has {width}"
-                )
+                found = counted(len(cells), "column")
+                raise DataError(f"{path}, line {number}: {found}, line {lines[0]} has {width}")
             if not inside:
                 inside = True
                 words.append([])
@@ -106,7 +108,7 @@ class ConllFiles:
     def _place(self, where: str, option: str, width: int) -> int:
         column: int = getattr(self, option)
         if not -width <= column < width:
-            count = _columns(width)
+            count = counted(width, "column")
             raise DataError(f"{where}: {count}, so that there is no column {column} ({option})")
         return column % width
 
@@ -120,10 +122,6 @@ def _cells(line: str) -> list[str]:
     """The cells of a word's line; none where a sentence ends."""
     text = line.strip(" \t")
     return _GAP.split(text) if text and not text.startswith(DOCUMENT) else []
-
-
-def _columns(count: int) -> str:
-    return "1 column" if count == 1 else f"{count} columns"
 
 
 def _new_lines(examples: TagExamples, tags: Sequence[Sequence[str]]) -> Iterator[str]:

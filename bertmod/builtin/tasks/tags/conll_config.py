@@ -44,6 +44,10 @@ class ConllConfig(TaggingConfig):
     tag_column: int = Field(
         -1, description="Column of the tag, from 0; negative ones count from the last, -1."
     )
+    test_has_tags: bool = Field(
+        False,
+        description="Whether the test file has tags, too; then it is scored like the dev file.",
+    )
 
 
 def build(config: ConllConfig, context: TaskContext) -> Task:
@@ -54,7 +58,7 @@ def build(config: ConllConfig, context: TaskContext) -> Task:
 
     paths = {split: usual_paths(config, split) for split in SPLITS}
     splits = SplitFiles(owner=f'task "{context.id}"', roles=SPLITS, paths=paths)
-    files = ConllFiles(word_column=config.word_column, tag_column=config.tag_column)
+    files = ConllFiles(config.word_column, config.tag_column, test_has_tags=config.test_has_tags)
     return TaggingTask(config, context, splits=splits, files=files)
 
 
@@ -74,7 +78,8 @@ def splits(config: ConllConfig) -> Mapping[str, Role]:
 
 def metrics(config: ConllConfig) -> Mapping[str, tuple[str, ...]]:
     """The metrics of the splits that are scored."""
-    return tagging.tagging_metrics(config, SPLITS)
+    scored = ("dev", "test") if config.test_has_tags else ("dev",)
+    return dict.fromkeys(scored, tagging.metric_names(config))
 
 
 def check(config: ConllConfig) -> Sequence[Problem]:

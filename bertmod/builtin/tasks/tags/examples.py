@@ -93,6 +93,7 @@ class TagExamples(Sequence[Example]):
                     raise DataError(
                         f'{self.place(sentence, word)}: unknown tag "{tag}"'
                         f"\n  the labels are: {', '.join(labels)}"
+                        '\n  correct it, or state every tag with "labels"'
                     )
         return np.fromiter((known[tag] for tag in chain.from_iterable(tags)), np.int64)
 

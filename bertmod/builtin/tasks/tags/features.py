@@ -10,6 +10,7 @@ import numpy as np
 
 from bertmod import PieceTable, Tokenizer
 from bertmod.data.features import Column, FeatureTable
+from bertmod.data.ragged import bounds_of, take_pieces
 from bertmod.data.windows import widest_context, windows
 
 NUM_SPECIAL = 2
@@ -65,17 +66,17 @@ def tag_features(
     first = first[np.argsort(parts.chosen[first], kind="stable")]
     window = parts.chosen[first]
     sentence = parts.sentence[window]
-    bounds = _bounds(np.bincount(window, minlength=len(parts.starts)))
+    bounds = bounds_of(np.bincount(window, minlength=len(parts.starts)))
     position = first - pieces.bounds[sentence] - parts.starts[window] + 1  # behind [CLS]
     word = pieces.words[first]
-    rows = tokenizer.rows(_cut(pieces, parts), None, max_length=max_length)
+    shown = take_pieces(pieces, pieces.bounds[parts.sentence] + parts.starts, parts.lengths)
+    rows = tokenizer.rows(shown, None, max_length=max_length)
     host = {"word": word.astype(np.int32), "position": position.astype(np.int32)}
-    table = replace(
-        FeatureTable.from_rows(rows, example=parts.sentence), host=_ragged(host, bounds)
-    )
+    table = FeatureTable.from_rows(rows, example=parts.sentence)
+    table = replace(table, host={**table.host, **_ragged(host, bounds)})
     if codes is None:
         return table
-    before = _bounds(np.fromiter(map(len, sentences), np.int64, len(sentences)))[sentence]
+    before = bounds_of(list(map(len, sentences)))[sentence]
     return replace(
         table,
         positions=_ragged({"words": position}, bounds),
@@ -109,18 +110,6 @@ def _begins(pieces: PieceTable) -> np.ndarray:
     starts = pieces.bounds[:-1]
     begins[starts[starts < len(begins)]] = True
     return np.asarray(begins)
-
-
-def _cut(pieces: PieceTable, parts: _Parts) -> PieceTable:
-    """The pieces of each window."""
-    bounds = _bounds(parts.lengths)
-    shift = pieces.bounds[parts.sentence] + parts.starts - bounds[:-1]
-    places = np.arange(int(bounds[-1])) + np.repeat(shift, parts.lengths)
-    return PieceTable(pieces.ids[places], pieces.offsets[places], pieces.words[places], bounds)
-
-
-def _bounds(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
 
 
 def _ragged(columns: Mapping[str, np.ndarray], bounds: np.ndarray) -> dict[str, Column]:

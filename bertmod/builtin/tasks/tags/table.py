@@ -6,11 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bertmod import Role
 from bertmod.builtin.tasks.tags.examples import TagExamples, listed_words
 from bertmod.builtin.tasks.usable_rows import RowReader
+
+
+class _Made(NamedTuple):
+    """What a row says."""
+
+    words: list[str]
+    tags: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -29,21 +36,30 @@ class TagTableFiles:
     suffix = ".jsonl"
 
     def read(self, path: Path, role: Role, *, tagged: bool) -> TagExamples:
-        """Sentences of a table, with the tags as they stand there if it is ``tagged``.
+        """Sentences of a table, with the tags as they stand there if ``tagged`` and there are any.
 
-        A row is malformed without words, or with tags that are not as many.
+        A row is malformed without words, or with tags that are not as many; one that is no test
+        row also without tags.
 
         Raises:
-            DataError: As ``RowReader.read``.
+            DataError: As ``RowReader.read``; if some test rows have tags and some have none.
         """
-        columns = [self.words, *([self.tags] if tagged else [])]
-        found = self.rows.read(
-            path, columns, self._tagged if tagged else self._bare, is_test=role == "test"
-        )
-        words, tags = ([row[place] for row in found.values] for place in (0, 1))
-        return TagExamples(
-            found.ids, words, tags if tagged else None, path, found.lines, unit=found.unit
-        )
+        is_test = role == "test"
+
+        def made(row: Mapping[str, Any]) -> _Made:
+            words = self._cell(row, self.words)
+            if not tagged or (is_test and row.get(self.tags) in (None, "", [])):
+                return _Made(words, None)
+            tags = self._cell(row, self.tags)
+            if len(words) != len(tags):
+                raise ValueError(f"{len(tags)} tags for {len(words)} words")
+            return _Made(words, tags)
+
+        columns = [self.words, *([self.tags] if tagged and not is_test else [])]
+        found = self.rows.read(path, columns, made, is_test=is_test)
+        words = [row.words for row in found.values]
+        tags = found.all_or_none(path, [row.tags for row in found.values], of="tags")
+        return TagExamples(found.ids, words, tags, path, found.lines, unit=found.unit)
 
     def text(self, examples: TagExamples, tags: Sequence[Sequence[str]]) -> str:
         """A JSON object per row: ``index``, ``words`` and ``tags``."""
@@ -52,15 +68,6 @@ class TagTableFiles:
             for example, given in zip(examples, tags, strict=True)
         ]
         return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-
-    def _bare(self, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        return self._cell(row, self.words), []
-
-    def _tagged(self, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        words, tags = self._cell(row, self.words), self._cell(row, self.tags)
-        if len(words) != len(tags):
-            raise ValueError(f"{len(tags)} tags for {len(words)} words")
-        return words, tags
 
     def _cell(self, row: Mapping[str, Any], column: str) -> list[str]:
         found = listed_words(row.get(column))

@@ -8,7 +8,12 @@ from pydantic import Field
 
 from bertmod import Problem, Task, TaskContext, TaskSpec
 from bertmod.builtin.tasks.table_form import TableFormConfig, form_of, form_problems
-from bertmod.builtin.tasks.table_splits import TableSplitsConfig, stated_paths, stated_splits
+from bertmod.builtin.tasks.table_splits import (
+    TableSplitsConfig,
+    split_problems,
+    stated_paths,
+    stated_splits,
+)
 from bertmod.builtin.tasks.tags import config as tagging
 from bertmod.builtin.tasks.tags.config import TaggingConfig
 
@@ -43,13 +48,14 @@ def build(config: TagTableConfig, context: TaskContext) -> Task:
 
 
 def metrics(config: TagTableConfig) -> Mapping[str, tuple[str, ...]]:
-    """The metrics of the splits that are scored."""
-    return tagging.tagging_metrics(config, stated_splits(config))
+    """The metrics of the dev split, and of the test split where its rows have tags."""
+    scored = (split for split in stated_splits(config) if split != "train")
+    return dict.fromkeys(scored, tagging.metric_names(config))
 
 
 def check(config: TagTableConfig) -> Sequence[Problem]:
     """What is wrong with the options."""
-    return [*form_problems(config), *tagging.tagging_problems(config)]
+    return [*split_problems(config), *form_problems(config), *tagging.tagging_problems(config)]
 
 
 TAG_TABLE = TaskSpec(

@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bertmod import DataError, Example, Feature, Prediction, Role, TaskContext, TaskInfo
-from bertmod.builtin.tasks.split_files import SplitFiles, fingerprint, require_complete
+from bertmod.builtin.tasks.by_hand import id_of, quoted
+from bertmod.builtin.tasks.split_files import (
+    SplitFiles,
+    fingerprint,
+    require_complete,
+    with_outputs,
+)
 from bertmod.builtin.tasks.tags import schemes as tag_schemes
 from bertmod.builtin.tasks.tags.answers import tag_answer
-from bertmod.builtin.tasks.tags.config import TaggingConfig, has_tags, metric_names
+from bertmod.builtin.tasks.tags.config import TaggingConfig, metric_names
 from bertmod.builtin.tasks.tags.examples import TagExamples, listed_words
 from bertmod.builtin.tasks.tags.features import tag_features
 from bertmod.builtin.tasks.tags.schemes import Scheme
 from bertmod.data.table_files import TABLE_SUFFIXES
-from bertmod.data.tables import make_folder, replace_text
+from bertmod.data.tables import write_text
 from bertmod.metrics.entities import entity_counts, entity_scores
 
 if TYPE_CHECKING:
@@ -49,7 +55,8 @@ class TagFiles(Protocol):
         Args:
             path: The file.
             role: What they are for; of a test file none is left out.
-            tagged: Whether its tags are read, as they stand there.
+            tagged: Whether its tags are read, as they stand there; those of a test file only if it
+                has any.
 
         Raises:
             DataError: If the file is missing, empty or malformed.
@@ -114,8 +121,7 @@ class TaggingTask:
         Raises:
             DataError: If a train or dev file is missing or malformed, or all words have one tag.
         """
-        needed = self._splits.needed(trains=self._context.trains)
-        found = dict(zip(needed, self._splits.found(data, needed), strict=True))
+        found = self._splits.needed(data, self._context)
         self._data = data
         if not found:
             return TaskInfo(labels=self._config.labels)
@@ -135,25 +141,19 @@ class TaggingTask:
         options = self._config.model_dump(mode="json", exclude={"train", "dev", "test"})
         return TaskInfo(
             labels=labels,
-            fingerprint=fingerprint(_VERSION, options, [path]),
+            fingerprint=fingerprint(_VERSION, options, found),
             label_counts=tuple(counts[label] for label in labels),
         )
 
     def read(self, split: str) -> TagExamples:
-        """Sentences of a split, in file order; a test split has tags where that is stated.
+        """Sentences of a split, in file order; a test split has tags if its file has.
 
         Raises:
             DataError: If the file is missing, empty or malformed.
             ValueError: If ``setup`` was not called.
         """
-        if self._data is None:
-            raise ValueError("call setup(data) before reading a split")
-        (path,) = self._splits.found(self._data, [split])
-        role = self._splits.roles[split]
-        tagged = has_tags(self._config, role)
-        examples = self._files.read(path, role, tagged=tagged)
-        if not tagged:
-            return examples
+        path = self._splits.existing(self._data, split)
+        examples = self._files.read(path, self._splits.roles[split], tagged=True)
         self._require_tags(examples)
         return self._converted(examples)
 
@@ -181,11 +181,11 @@ class TaggingTask:
         Raises:
             DataError: If there are no words, or they are given twice.
         """
-        number = str(fields.get("index", fields.get("id", "")))
+        number = id_of(fields)
         given = [name for name in ("words", "tokens", "text") if name in fields]
         accepted = 'accepted: "words" or "tokens", a list of text, or "text", raw text'
         if len(given) != 1:
-            found = ", ".join(f'"{name}"' for name in (given or fields)) or "nothing"
+            found = quoted(given or fields)
             what = "the words are given twice" if given else "the words are missing"
             raise DataError(f"{self._splits.owner}: {what}\n  given: {found}\n  {accepted}")
         value = fields[given[0]]
@@ -229,12 +229,10 @@ class TaggingTask:
         probable tag; its ``start`` and ``end`` count characters of the text it was made from, or
         of the words with single spaces between them.
         """
-        if len(examples) != len(outputs):
-            raise ValueError(f"{len(outputs)} outputs for {len(examples)} examples")
         parts = self._config.scheme != "none"
         return [
             tag_answer(example, each, info, parts=parts)
-            for example, each in zip(examples, outputs, strict=True)
+            for example, each in with_outputs(examples, outputs)
         ]
 
     def score(
@@ -270,7 +268,7 @@ class TaggingTask:
     ) -> list[Path]:
         """Write the split's file with the predicted tags, in the scheme of the training data.
 
-        The name is that of the task, for a dev split with the split's behind it.
+        The file is called ``TASK.SPLIT.txt``, where the task reads tables ``.jsonl``.
 
         Raises:
             DataError: If the predictions are not those of the whole split in file order, or the
@@ -281,12 +279,8 @@ class TaggingTask:
         require_complete(self._splits.owner, split, sentences.ids, predictions)
         self._require_tag_per_word(sentences, predictions)
         tags = [tag_schemes.in_scheme(each["tags"], self._scheme) for each in predictions]
-        middle = "" if self._splits.roles[split] == "test" else f".{split}"
-        path = folder / f"{self._context.id}{middle}{self._files.suffix}"
-        text = self._files.text(sentences, tags)
-        make_folder(folder)
-        replace_text(path, text)
-        return [path]
+        path = folder / f"{self._context.id}.{split}{self._files.suffix}"
+        return [write_text(path, self._files.text(sentences, tags))]
 
     def _converted(self, examples: TagExamples) -> TagExamples:
         """Sentences with the tags that are learnt: entities as in IOB2."""

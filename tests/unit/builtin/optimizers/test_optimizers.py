@@ -255,8 +255,6 @@ def test_options_from_json():
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", SPECS)
 def test_on_a_gpu_as_on_the_cpu(name):
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     here = train(build(name, made := parameters()), made)
     there = {key: torch.nn.Parameter(p.detach().cuda()) for key, p in parameters().items()}
     optimizer = build(name, there)

@@ -48,11 +48,32 @@ def test_a_column_of_lists(ready) -> None:
 def test_a_test_table_with_labels(ready) -> None:
     files = {"train.jsonl": LINES, "test.jsonl": LINES}
     options = {"train": "train.jsonl", "test": "test.jsonl"}
-    assert "label" not in ready(files, **options).read("test")[0]
-    task = ready(files, test_has_labels=True, **options)
+    task = ready(files, **options)
     assert task.score("test", task.read("test"), [{"choice": 1}] * 2) == {"accuracy": 0.5}
-    scored = CHOICE_TABLE.config(test_has_labels=True, **options)
-    assert CHOICE_TABLE.metrics(scored) == {"test": ("accuracy",)}
+    assert CHOICE_TABLE.metrics(CHOICE_TABLE.config(**options)) == {"test": ("accuracy",)}
+    bare = '{"context": "a", "choices": ["b", "c"]}\n'
+    assert ready({**files, "test.jsonl": bare}, **options).read("test").labels is None
+    mixed = ready({**files, "test.jsonl": LINES + bare}, **options)
+    with pytest.raises(DataError, match=r"line 3: no label, but others have one\n"):
+        mixed.read("test")
+
+
+def test_a_table_of_another_form_is_answered(ready, tmp_path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text("key;story;who;one;two;three\nk1;a;b;c;d;\n")
+    task = ready({"train.csv": COLUMNS}, **OPTIONS, delimiter=";", id_column="key")
+    wanted = {"id": "k1", "context": "a", "question": "b", "choices": ["c", "d"]}
+    assert task.examples(path) == [wanted]
+    path.write_text("key;story\nk1;a\n")
+    with pytest.raises(DataError, match=r"new\.csv, row 1: task .+ a context and its choices"):
+        task.examples(path)
+    assert ready({"train.csv": COLUMNS}, **OPTIONS).examples(path) is None
+
+
+def test_choices_may_be_numbers(ready) -> None:
+    text = '{"context": "a", "choices": [3, 2.5, "b"], "label": 1}\n'
+    task = ready({"train.jsonl": text}, train="train.jsonl")
+    assert task.read("train")[0]["choices"] == ["3", "2.5", "b"]
 
 
 def test_lists_in_cells_of_text(ready) -> None:

@@ -199,6 +199,7 @@ def test_an_unknown_tag(ready) -> None:
     assert str(caught.value).split("own/")[1] == (
         'CoNLL2003/dev.txt, line 4: unknown tag "B-ORG"'
         "\n  the labels are: O, B-LOC, I-LOC, B-PER, I-PER"
+        '\n  correct it, or state every tag with "labels"'
     )
     with pytest.raises(DataError, match=r'^example "7", word 0: unknown tag "x"'):
         task.features([{"id": "7", "words": ["a"], "tags": ["x"]}], info)
@@ -266,6 +267,7 @@ def test_windows_of_a_long_sentence(ready) -> None:
     assert pieces[1:] == [[2, 5, 6, 7, 8, 3], [2, 7, 8, 9, 10, 3], [2, 9, 10, 11, 12, 3]]
     assert [each.host["word"].tolist() for each in table] == [[0], [0, 1, 2], [3, 4], [5, 6, 7]]
     assert [each.host["position"].tolist() for each in table][1:] == [[1, 2, 3], [2, 3], [2, 3, 4]]
+    assert table.host["truncated"].values.tolist() == [False] * 4, "windows lose nothing"
 
 
 def test_a_stated_stride(ready) -> None:
@@ -398,7 +400,7 @@ def test_files_written(ready, tmp_path) -> None:
     assert path.read_text() == "a N I-PER I-PER\n\nb N O I-LOC\nc N I-LOC B-LOC\nd N I-LOC I-LOC\n"
     test = task.read("test")
     (path,) = task.write("test", test, answers(test, [["O", "I-PER"], ["O"]]), tmp_path / "new")
-    assert path.name == "conll.txt"
+    assert path.name == "conll.test.txt"
     assert path.read_text() == "-DOCSTART- O O\n\na N O\nb N I-PER\n\n\nc N O\n"
 
 

@@ -142,29 +142,44 @@ def test_broken_json(refused) -> None:
         ),
         ({"data": []}, "FILE: the file has no questions"),
         (
+            squad(question(question="\ud800?")),
+            "FILE, data[0].paragraphs[0].qas[0].question: half of a surrogate pair (\\ud800 to "
+            "\\udfff) stands alone",
+        ),
+        (
             squad(question(), question()),
             'FILE: two questions have the id "q1": data[0].paragraphs[0].qas[0] and '
             "data[0].paragraphs[0].qas[1]",
         ),
         (
             squad(question(answers=[], is_impossible=True)),
-            'FILE, data[0].paragraphs[0].qas[0]: this question has no answer ("is_impossible"), '
+            'FILE, data[0].paragraphs[0].qas[0]: question "q1" has no answer ("is_impossible"), '
             'which version 1.1 does not know\n  set the task\'s version to "2.0"',
         ),
         (
             squad(question(answers=question()["answers"] * 3)),
-            "FILE, data[0].paragraphs[0].qas[0]: 3 answers; a training question has exactly one\n"
+            'FILE, data[0].paragraphs[0].qas[0]: question "q1" has 3 answers; a training '
+            "question has exactly one\n"
             "  keep one of them",
         ),
         (
             squad(question(answers=[])),
-            "FILE, data[0].paragraphs[0].qas[0]: no answers\n"
+            'FILE, data[0].paragraphs[0].qas[0]: question "q1" has no answers\n'
             '  version "2.0" knows questions without answer: "is_impossible": true',
         ),
     ],
 )
 def test_what_is_no_squad_file(refused, content, told) -> None:
     assert refused(content) == told
+
+
+def test_files_of_version_1_read_as_2(read, caplog) -> None:
+    read(squad(question(is_impossible=False)), no_answers=True)
+    read(squad(question()), "dev", no_answers=True)
+    assert not caplog.messages
+    assert len(read(squad(question()), no_answers=True)) == 1
+    (told,) = caplog.messages
+    assert 'no question says "is_impossible", so that each has an answer' in told
 
 
 @pytest.fixture
@@ -195,6 +210,13 @@ def test_tables(table) -> None:
     assert table(text, "test")[0] == {"id": "0", **first}
 
 
+def test_numbers_in_tables_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "When?", "context": "in 1995", "answer": 1995}\n')
+    (found,) = SpanTableReader(SpanTableConfig(train=str(path)))(path, "train")
+    assert found["answers"] == [{"text": "1995", "answer_start": 3}]
+
+
 def test_malformed_rows_of_tables(table, caplog) -> None:
     text = "question,context,answer\nWhom?,a b,b\nWhom?,a b,\nWhom?\nWhom?,a b,c\nWhom?,c,c\n"
     assert [each["id"] for each in table(text)] == ["0", "4"]
@@ -216,5 +238,5 @@ def test_tables_with_wrong_columns(table) -> None:
         table("question,context\na,b\n")
     with pytest.raises(DataError, match='answer_start "x" is not a whole number'):
         table("question,context,answer,at\na,b,b,x\n", answer_start="at")
-    with pytest.raises(DataError, match='two rows have the id "k": line 2 and line 3'):
+    with pytest.raises(DataError, match='two rows have the id "k": line 2 and 3'):
         table("question,context,answer,key\na,b,b,k\na,b,b,k\n", id_column="key")

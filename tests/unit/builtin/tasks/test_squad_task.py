@@ -61,6 +61,7 @@ def test_a_question_is_cut_and_windows_overlap(make) -> None:
     assert table.host["words"][0].tolist() == [0, 1, 2, 2]  # a b c .
     assert [feature.host["words"][0] for feature in table] == [0, 2, 5]
     assert set(table.row_lengths.tolist()) == {11, 10}
+    assert not table.host["truncated"].values.any(), "a window loses nothing to the length of rows"
 
 
 def test_targets(make) -> None:

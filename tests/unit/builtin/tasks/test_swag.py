@@ -87,8 +87,9 @@ def test_a_row_per_choice(ready) -> None:
 
 def test_the_longer_text_is_cut(ready) -> None:
     task = ready(max_length=7)
-    (feature, *_) = task.features(task.read("dev"), TaskInfo())
-    assert feature.rows[3]["input_ids"].tolist() == [2, 5, 6, 3, 7, 6, 3]
+    table = task.features(task.read("dev"), TaskInfo())
+    assert table[0].rows[3]["input_ids"].tolist() == [2, 5, 6, 3, 7, 6, 3]
+    assert table.host["truncated"].values.tolist() == [True, False, False], "one for all its rows"
 
 
 def test_features_do_not_depend_on_chunks(ready, monkeypatch) -> None:
@@ -138,7 +139,7 @@ def test_scores(ready) -> None:
 
 def test_files_written(ready, tmp_path) -> None:
     task = ready()
-    for split, name in (("dev", "swag.dev.tsv"), ("test", "swag.tsv")):
+    for split, name in (("dev", "swag.dev.tsv"), ("test", "swag.test.tsv")):
         examples = task.read(split)
         given = [{"id": each["id"], "choice": 2} for each in examples]
         (path,) = task.write(split, examples, given, tmp_path / "new")
@@ -173,7 +174,7 @@ def test_examples_that_cannot_be_made(ready) -> None:
         'or "text" and "choices", a list of text'
     )
     for fields, message in (
-        ({"context": 1, "choices": ["b", "c"]}, "1 is no text"),
+        ({"context": ["a"], "choices": ["b", "c"]}, '"sent1" is a list, not text'),
         ({"context": "a", "choices": ["b"]}, "two or more choices are needed, each with text"),
         ({"context": "a", "choices": "b"}, "the choices are no list in JSON: Expecting value"),
         ({"context": "a", "choices": 3}, "the choices are no list in JSON"),

@@ -48,20 +48,25 @@ def test_columns_of_other_names(ready) -> None:
 def test_splits_are_those_that_are_stated() -> None:
     config = TAG_TABLE.config(train="a.tsv", test="c.tsv")
     assert TAG_TABLE.splits(config) == {"train": "train", "test": "test"}
-    assert TAG_TABLE.metrics(config) == {}
     assert not TAG_TABLE.check(config)
-    scored = TAG_TABLE.config(train="a.tsv", dev="b.tsv")
-    assert TAG_TABLE.metrics(scored) == {"dev": ("f1", "precision", "recall", "accuracy")}
+    assert TAG_TABLE.metrics(config) == {"test": ("f1", "precision", "recall", "accuracy")}
+    borrower = TAG_TABLE.config(dev="b.tsv", scheme="none")
+    assert TAG_TABLE.metrics(borrower) == {"dev": ("accuracy",)}
 
 
 def test_a_test_table_with_tags(ready) -> None:
     files = {**FILES, "test.csv": "words,tags\na b,I-X O\n"}
-    task, _ = ready(files, test_has_tags=True, **ASKED)
+    task, _ = ready(files, **ASKED)
     assert task.read("test")[0]["tags"] == ["B-X", "O"]
-    files["test.csv"] += "c,O O\n"
-    task, _ = ready(files, test_has_tags=True, **ASKED)
-    with pytest.raises(DataError, match=r"line 3: 2 tags for 1 words\n  every row of a test file"):
-        task.read("test")
+    for more, message in (
+        ("c,O O\n", r"line 3: 2 tags for 1 words\n  every row of a test file"),
+        ("c,\n", r"test\.csv, line 3: no tags, but others have one\n  leave the column out"),
+    ):
+        task, _ = ready({**files, "test.csv": files["test.csv"] + more}, **ASKED)
+        with pytest.raises(DataError, match=message):
+            task.read("test")
+    task, _ = ready({**files, "test.csv": "words,tags\na b,\n"}, **ASKED)
+    assert task.read("test").tags is None
 
 
 def test_rows_that_are_left_out(ready, caplog) -> None:
@@ -124,5 +129,5 @@ def test_an_unknown_tag(ready) -> None:
 def test_a_file_written(ready, tmp_path) -> None:
     task, _ = ready()
     (path,) = task.write("test", task.read("test"), [{"id": "0", "tags": ["B-X", "B-X"]}], tmp_path)
-    assert path.name == "tag_table.jsonl"
+    assert path.name == "tag_table.test.jsonl"
     assert path.read_text() == '{"index": "0", "words": ["a", "b"], "tags": ["I-X", "B-X"]}\n'
