@@ -225,9 +225,10 @@ class Trainer:
     def _loop(self, progress: Progress, signals: SignalWatch) -> None:
         while True:
             finished = self.step >= self.total_steps
-            stopped = signals.received is not None and not finished
-            if not stopped and self._evaluation_due() and self._counters.evaluated_at != self.step:
+            due = self._evaluation_due() and self._counters.evaluated_at != self.step
+            if due and (finished or signals.received is None):
                 self._evaluate_and_keep(progress)
+            stopped = signals.received is not None and not finished
             if (stopped or finished or self._save_due()) and self._saved != self._progress:
                 self._save()
             if stopped:

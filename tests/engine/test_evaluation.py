@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from bertmod.engine.evaluate import ScoredFeatures
+from bertmod.engine.interrupt import Interrupted
+from bertmod.engine.run_folder import RunFolder
 from bertmod.engine.tasks import TrainingTask
 
 
@@ -30,3 +36,18 @@ def test_the_last_answers_are_those_that_were_scored(toy) -> None:
     last = trainer.last_evaluation().answers["flag", "dev"]
     assert last is split.made[-1] is scored[-1]
     assert len(split.made) == len(scored) == trainer.settings.num_epochs
+
+
+def test_a_signal_in_an_evaluation_stops_before_another_step(toy, tmp_path) -> None:
+    def score(answers: Sequence[Any]) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return {"score": float(len(answers))}
+
+    split = ScoredFeatures(toy.features("flag", 8), score)
+    task = TrainingTask("flag", toy.features("flag", 40), {"dev": split}, "dev/score")
+    with RunFolder(tmp_path / "run") as folder:
+        trainer = toy.trainer(toy.model(["flag"]), [task], folder=folder)
+        with pytest.raises(Interrupted, match="stopped by SIGINT after step 6"):
+            trainer.fit()
+        assert trainer.step == 6
+        assert [path.name for path in folder.checkpoints.iterdir()] == ["step-00000006"]
