@@ -12,6 +12,7 @@ import pytest
 from pydantic import Field
 
 from bertmod import ComponentConfig, EmptyConfig, MetricSpec, ScheduleSpec, TrackerSpec
+from bertmod.builtin.tasks.sentences.facts import GLUE
 from bertmod.builtin.tasks.sentences.published import PublishedSentences
 from bertmod.builtin.tasks.sentences.task import SentenceTask
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
@@ -391,6 +392,7 @@ class OneMark(SentenceTask):
         return replace(super().setup(data), fingerprint="same")
 
 
+FACTS = {facts.name: facts for facts in GLUE}
 TASKS = [
     (MoreSplits, "splits_and_metrics", "task.splits is"),
     (NewMarks, "setup_fixes_labels", "setup gives another TaskInfo for the same data"),
@@ -417,8 +419,7 @@ TASKS = [
 
 @pytest.mark.parametrize(("task", "check", "told"), TASKS)
 def test_tasks(verdict, task: Any, check: str, told: str) -> None:
-    spec = builtin("task", "cola")
-    facts = spec.build.args[0]
+    spec, facts = builtin("task", "cola"), FACTS["cola"]
 
     def build(config: Any, context: Any) -> Any:
         return task(PublishedSentences(facts, context), context)
@@ -433,8 +434,7 @@ def test_scores_in_reverse_are_found(verdict) -> None:
             made = super().predict(examples, outputs, info)
             return [{**each, "value": 5 - each["value"]} for each in made]
 
-    spec = builtin("task", "stsb")
-    facts = spec.build.args[0]
+    spec, facts = builtin("task", "stsb"), FACTS["stsb"]
 
     def build(config: Any, context: Any) -> Any:
         return Distances(PublishedSentences(facts, context), context)

@@ -34,7 +34,7 @@ def steps(trainer, count: int) -> list:
 def test_forwards_are_in_fp16_and_parameters_in_fp32(toy) -> None:
     seen: Counter[torch.dtype] = Counter()
     model = toy.model()
-    for module in model.modules():
+    for module in model.encoder.modules():
         if isinstance(module, torch.nn.Linear):
             module.register_forward_hook(lambda _, __, out: seen.update([out.dtype]))
     trainer = fp16(toy, model, learning_rate=1e-3)

@@ -55,7 +55,7 @@ ON_THE_SAMPLE = {
 }
 SAMPLE = [path for path in RECIPES if path.stem in ON_THE_SAMPLE]
 WITH_DATA = [path for path in RECIPES if path not in SAMPLE]
-PAPER = [path for path in PAPERS if not path.stem.startswith("squad")]
+PAPER = [path for path in PAPERS if not path.stem.startswith(("squad", "swag"))]
 SIZES = {
     **{"cola": 6680, "mrpc": 2865, "mnli": 306798, "rte": 1945},
     **{"stsb": 4491, "sst2": 52616, "qqp": 284257, "qnli": 84715},

@@ -72,11 +72,11 @@ def test_without_targets_there_is_no_loss(name) -> None:
     assert head.num_targets({}, LENGTHS) == {}
 
 
-def test_losses_are_fp32_under_autocast() -> None:
+def test_logits_and_losses_are_fp32_under_autocast() -> None:
     for name, labels in (("classification", [0, 1, 2]), ("regression", [0.0, 1.0, 2.0])):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             found = build(name)(output(), batch(labels))
-        assert found.logits["logits"].dtype == torch.bfloat16
+        assert found.logits["logits"].dtype == torch.float32
         ((loss, _),) = found.losses.values()
         assert loss.dtype == torch.float32
 
