@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,12 +108,11 @@ def questions(
     busy: Busy = False,
 ) -> None:
     """Fine-tune on SQuAD 1.1, with bertmod and with transformers, and compare."""
-    from benchmarks.questions import QUESTIONS, SETTINGS, WINDOWS
+    from benchmarks.questions import SETTINGS, discipline
 
-    discipline = replace(QUESTIONS, options={**WINDOWS, "pad_to_max_length": not pad_to_longest})
     settings = changed_settings(SETTINGS, epochs=epochs, steps=steps, learning_rate=learning_rate)
     _single_task(
-        discipline,
+        discipline(pad_to_longest=pad_to_longest),
         settings,
         data=data,
         environment=environment,

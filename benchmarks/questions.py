@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,12 @@ NOTES = (
     "All predictions are scored by the rules of the official evaluate-v1.1.py.",
     "A step is of 16 windows. A question's windows begin 128 pieces after one another in bertmod, "
     "as in Google's code; in transformers' example they overlap by 128 pieces, so it has fewer. "
-    "Both make the number of steps that bertmod's windows give. transformers' rows are padded to "
-    "384 tokens, as its example does; bertmod's are not.",
+    "Both make the number of steps that bertmod's windows give.",
+)
+PADDED = "transformers' rows are padded to 384 tokens, as its example does; bertmod's are not."
+TO_LONGEST = (
+    "transformers' rows are padded to the longest of their batch, not to 384 tokens as its example "
+    "does, which changes the time and not the scores; bertmod's are not padded."
 )
 
 
@@ -82,3 +87,12 @@ QUESTIONS = Discipline(
     options=WINDOWS,
     notes=NOTES,
 )
+
+
+def discipline(*, pad_to_longest: bool) -> Discipline:
+    """Questions with transformers' rows padded to 384 tokens, or to the longest of a batch."""
+    return replace(
+        QUESTIONS,
+        options={**WINDOWS, "pad_to_max_length": not pad_to_longest},
+        notes=(*NOTES, TO_LONGEST if pad_to_longest else PADDED),
+    )
