@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,11 @@ def escaped(text: str) -> str:
 
 def code(text: str) -> str:
     """Text in code type; safe inside a table."""
-    return f"`{text}`".replace("|", "\\|")
+    if "|" not in text:
+        return f"`{text}`"
+    # Between backticks the site would show the backslash of an escaped bar.
+    shown = html.escape(text, quote=False).replace("|", "&#124;")
+    return f"<code>{shown}</code>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
