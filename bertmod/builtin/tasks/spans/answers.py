@@ -156,6 +156,9 @@ class AnswerSearch:
             return Entry("", *scores)
         word_of_piece = window.host["words"]
         begin, end = int(word_of_piece[first]), int(word_of_piece[last])
+        if _whole(word_of_piece, first, last):  # most answers: nothing is to be recovered
+            stop = words.starts[end] + len(words.texts[end])
+            return Entry(" ".join(words.texts[begin : end + 1]), *scores, words.starts[begin], stop)
         found = self._recovery(pieces[first : last + 1], words.texts[begin : end + 1])
         start = words.starts[begin + found.first[0]] + found.first[1]
         stop = words.starts[begin + found.last[0]] + found.last[1] + 1
@@ -223,6 +226,18 @@ def _best(logits: np.ndarray, most: int, shift: int, count: int) -> tuple[np.nda
     tokens = np.argsort(-logits, kind="stable")[:most]
     tokens = tokens[(tokens >= shift) & (tokens < shift + count)]
     return logits[tokens].astype(np.float64), tokens - shift
+
+
+def _whole(word_of_piece: np.ndarray, first: int, last: int) -> bool:
+    """Whether pieces are surely all of their words, which then are the answer as they stand.
+
+    A window may begin or end within a word, so that its ends are never sure.
+    """
+    if first == 0 or last + 1 == len(word_of_piece):
+        return False
+    begins = word_of_piece[first - 1] != word_of_piece[first]
+    ends = word_of_piece[last + 1] != word_of_piece[last]
+    return bool(begins and ends)
 
 
 def _null(decoded: Decoded) -> _Spans:
