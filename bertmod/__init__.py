@@ -12,7 +12,9 @@ from bertmod.contracts.adapter import (
 )
 from bertmod.contracts.batch import Arrays, Batch, BatchContext, Span
 from bertmod.contracts.checkpoint import (
+    CheckpointContent,
     CheckpointDescription,
+    CheckpointWriter,
     LoadReport,
     StoredTensor,
     TensorName,
@@ -85,8 +87,10 @@ __all__ = [
     "Batch",
     "BatchContext",
     "BertmodError",
+    "CheckpointContent",
     "CheckpointDescription",
     "CheckpointError",
+    "CheckpointWriter",
     "CommandSpec",
     "ComponentConfig",
     "DataError",

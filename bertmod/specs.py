@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor, TensorName
+from bertmod.contracts.checkpoint import (
+    CheckpointDescription,
+    CheckpointWriter,
+    StoredTensor,
+    TensorName,
+)
 from bertmod.contracts.config import ComponentConfig
 from bertmod.contracts.encoder import EncoderShape, Part
 from bertmod.contracts.task import Role
@@ -274,8 +279,10 @@ class LoaderSpec(Spec):
 
     Attributes:
         can_load: Path to the reason why the checkpoint is of this kind, or None.
-        describe: (config, path, task ids or None) to what the checkpoint says of itself.
+        describe: (config, path, task ids) to what the checkpoint says of itself; None for all
+            tasks, empty for the encoder alone.
         tensors: (path) to its tensors by their names in the file; imports torch.
+        writer: How the format is written, for ``bertmod convert --to NAME``; None if it is not.
     """
 
     kind: ClassVar[str] = "loader"
@@ -284,6 +291,7 @@ class LoaderSpec(Spec):
     can_load: Callable[[str], str | None]
     describe: Callable[[Config, str, tuple[str, ...] | None], CheckpointDescription]
     tensors: Callable[[str], Mapping[str, StoredTensor]]
+    writer: CheckpointWriter | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertmod.contracts.head import TaskInfo
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bertmod.contracts.encoder import Part
+
+Slot = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -78,18 +82,69 @@ class CheckpointDescription:
         adapters: Adapter slots found in it, as a recipe would write them.
         heads: Task id (or index in the file, as text) to head slot.
         tasks: Task ids in the order of the file; empty if the file does not say.
+        infos: Key of ``heads`` to the label names, in the order of the logits in the file, and
+            whatever else the file says of the task; absent where it says nothing.
+        facts: Key of ``heads`` to what bertmod's own record of a trained task says beside (task
+            slot, metric, score, step ...); empty for other formats.
+        encoder_hash: SHA-256 that its encoder must have; empty if the file does not say.
         skipped: Pattern of a format name to the reason why such tensors are never needed.
         files: Every file that belongs to it.
     """
 
     format: str
-    encoder: Mapping[str, Any] | None = None
-    tokenizer: Mapping[str, Any] | None = None
-    adapters: tuple[Mapping[str, Any], ...] = ()
-    heads: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    encoder: Slot | None = None
+    tokenizer: Slot | None = None
+    adapters: tuple[Slot, ...] = ()
+    heads: Mapping[str, Slot] = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
+    infos: Mapping[str, TaskInfo] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    encoder_hash: str = ""
     skipped: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckpointContent:
+    """A whole checkpoint in memory, ready to be written in some format.
+
+    Attributes:
+        encoder: Encoder slot, every option stated.
+        tokenizer: Tokenizer slot, every option stated; paths in it are names among ``files``.
+        files: Name to content of the tokenizer's files.
+        tensors: Component (``encoder``, ``heads.TASK``, ``adapters.TASK.ID``) to its tensors: name
+            in the format, without dialect, to a contiguous fp32 CPU tensor, transposed where the
+            format does so.
+        heads: Task id to head slot, in the order of the tasks.
+        adapters: Task id to adapter slots, in the order in which they act.
+        infos: Task id to label names or value range.
+        facts: Task id to what bertmod's own record says beside; see ``CheckpointDescription``.
+        card: Text of the README that goes with it, Markdown.
+    """
+
+    encoder: Slot
+    tokenizer: Slot
+    files: Mapping[str, bytes]
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    heads: Mapping[str, Slot] = field(default_factory=dict)
+    adapters: Mapping[str, tuple[Slot, ...]] = field(default_factory=dict)
+    infos: Mapping[str, TaskInfo] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    card: str = ""
+
+
+@dataclass(frozen=True)
+class CheckpointWriter:
+    """How a loader's format is written.
+
+    Attributes:
+        format: Name of its naming format, a key of ``TensorName.stored``.
+        write: (content, folder): fills an existing empty folder. Raises ``CheckpointError`` for
+            content that the format cannot hold, saying what and what to do.
+    """
+
+    format: str
+    write: Callable[[CheckpointContent, Path], None]
 
 
 @dataclass(frozen=True)
@@ -104,6 +159,9 @@ class LoadReport:
         unexpected: Names in the file that no component knows.
         unequal: Names in the file of copies that differ from the tensor they copy.
         misshaped: Canonical name to (shape in the file, shape in the model).
+        rounded: Names in the file of float64 tensors with values that fp32 cannot hold.
+        reordered: Canonical names of tensors whose rows were put into the order of the task's
+            label names.
     """
 
     used: Mapping[str, str] = field(default_factory=dict)
@@ -113,3 +171,5 @@ class LoadReport:
     unexpected: tuple[str, ...] = ()
     unequal: tuple[str, ...] = ()
     misshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    rounded: tuple[str, ...] = ()
+    reordered: tuple[str, ...] = ()

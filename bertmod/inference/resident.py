@@ -10,21 +10,19 @@ from typing import Any, cast
 from torch import Tensor
 from torch.nn import Module
 
-from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor, TensorName
-from bertmod.contracts.encoder import Encoder, EncoderContext
+from bertmod.contracts.checkpoint import LoadReport, StoredTensor, TensorName
+from bertmod.contracts.encoder import Encoder, EncoderContext, Part
 from bertmod.contracts.tokenizer import Tokenizer
-from bertmod.data.durable import existing_folder
 from bertmod.engine.precision import resolve_device
 from bertmod.errors import CheckpointError
 from bertmod.model.canonical import module_hash
-from bertmod.model.loading import OWN_FORMAT, Component, load_tensors
-from bertmod.model.record import ENCODER_FILE, TENSOR_FILE, read_encoder_record
-from bertmod.model.tensor_file import load_tensors as read_tensors
+from bertmod.model.loading import Component, load_tensors
+from bertmod.model.record import ENCODER_FILE
 from bertmod.nn.initialisation import initialise
-from bertmod.recipe.draft import Draft
-from bertmod.recipe.foundation import lay_foundation
-from bertmod.recipe.load import raw_recipe
-from bertmod.registry import Registry, load_registry
+from bertmod.recipe.opened import OpenedCheckpoint, open_checkpoint
+from bertmod.registry import Registry
+
+EVERYTHING: frozenset[Part] = frozenset({"hidden", "layers", "pooled", "word_embeddings"})
 
 
 class ResidentEncoder:
@@ -62,38 +60,56 @@ class ResidentEncoder:
 def load_encoder(
     path: Path | str, *, registry: Registry | None = None, device: str = "auto"
 ) -> ResidentEncoder:
-    """An encoder that a run left behind, ready for adapter files.
+    """The encoder of any checkpoint; of a run, that of its best mean, else of its last state.
 
     Args:
-        path: A run folder (its best mean, else its last state), one of its states, or the
-            folder of an encoder.
+        path: What ``--checkpoint`` takes: a run folder, one of its states, an encoder's folder,
+            or a checkpoint of another format.
         registry: What is installed; None looks.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        CheckpointError: If there is no encoder that bertmod wrote, or it is damaged.
-        RecipeError: If the encoder or tokenizer comes from a plugin that is not installed, or
-            this machine lacks the device.
+        CheckpointError: If there is no checkpoint there, or it is damaged or lacks something.
+        RecipeError: If this machine lacks the device.
     """
-    registry = registry or load_registry()
-    folder = encoder_folder(Path(path))
-    record = read_encoder_record(folder)
-    tokenizer = dict(record["tokenizer"])
-    if isinstance(tokenizer.get("vocab"), str):
-        tokenizer["vocab"] = str((folder / tokenizer["vocab"]).absolute())
-    slots = {"encoder": record["encoder"], "tokenizer": tokenizer}
-    draft = Draft(raw_recipe(slots, title=str(folder / ENCODER_FILE)), registry)
-    lay_foundation(draft)
-    draft.raise_if_wrong()
-    half = draft.encoder
-    encoder = cast(Encoder, half.spec.build(half.config, EncoderContext(init=initialise)))
-    names = half.spec.names(half.config)
-    _fill(encoder, names, folder)
+    opened = open_checkpoint(path, registry=registry, tasks=())
+    return resident_encoder(opened, device=device)[0]
+
+
+def resident_encoder(
+    opened: OpenedCheckpoint,
+    *,
+    device: str = "auto",
+    want: frozenset[Part] = EVERYTHING,
+) -> tuple[ResidentEncoder, LoadReport]:
+    """The encoder of an opened checkpoint, in evaluation mode, and what became of its tensors.
+
+    Args:
+        opened: The checkpoint.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        want: The parts of the output that will be read: what serves others alone may be lacking.
+
+    Raises:
+        CheckpointError: If a file is damaged, or a tensor that is needed is missing or does not
+            fit.
+        RecipeError: If this machine lacks the device.
+    """
+    spec, config = opened.encoder.spec, opened.encoder.config
+    encoder = cast(Encoder, spec.build(config, EncoderContext(init=initialise)))
+    names = spec.names(config)
+    component = Component("encoder", names, cast(Module, encoder), want=want, required=True)
+    report = load_tensors(opened.tensors(), opened.description, [component], source=opened.path)
     cast(Module, encoder).to(resolve_device(device)).eval()
-    built = draft.tokenizer.spec.build(draft.tokenizer.config)
-    resident = ResidentEncoder(encoder, names, slots=slots, tokenizer=built, registry=registry)
-    require_hash(folder, found=resident.hash, stored=record["encoder_hash"])
-    return resident
+    resident = ResidentEncoder(
+        encoder,
+        names,
+        slots={"encoder": opened.encoder.to_json(), "tokenizer": opened.tokenizer.to_json()},
+        tokenizer=opened.tokenizer.spec.build(opened.tokenizer.config),
+        registry=opened.registry,
+    )
+    if stored := opened.description.encoder_hash:
+        require_hash(Path(opened.path), found=resident.hash, stored=stored)
+    return resident, report
 
 
 def require_hash(folder: Path, *, found: str, stored: str) -> None:
@@ -111,31 +127,6 @@ def require_hash(folder: Path, *, found: str, stored: str) -> None:
         raise CheckpointError(
             f"{folder}: damaged: its weights are not those that {ENCODER_FILE} was written for"
         )
-
-
-def encoder_folder(path: Path) -> Path:
-    """The folder of the encoder that a path stands for.
-
-    Raises:
-        CheckpointError: If there is none.
-    """
-    states = [existing_folder(path / "best" / "mean"), existing_folder(path / "final")]
-    places = [path, path / "encoder", *(state / "encoder" for state in states if state)]
-    for place in places:
-        if (place / ENCODER_FILE).is_file():
-            return place
-    raise CheckpointError(
-        f"{path}: no encoder that bertmod wrote there\n"
-        f"  accepted: a run folder, a folder that has encoder/{ENCODER_FILE}, or that encoder "
-        "folder itself"
-    )
-
-
-def _fill(encoder: Encoder, names: Sequence[TensorName], folder: Path) -> None:
-    stored = in_memory(read_tensors(folder / TENSOR_FILE))
-    component = Component("encoder", names, cast(Module, encoder), required=True)
-    description = CheckpointDescription(OWN_FORMAT)
-    load_tensors(stored, description, [component], source=str(folder))
 
 
 def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, StoredTensor]:

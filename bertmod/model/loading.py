@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -34,11 +35,15 @@ class Component:
         prefix: What its canonical names begin with: ``encoder``, ``heads.cola``,
             ``adapters.cola.pals``.
         names: Names of its tensors.
-        module: Where the tensors go; None if the checkpoint has the component and nobody asked
-            for it.
+        module: Where the tensors go; None if they go elsewhere, or nowhere.
+        into: Takes the tensors by canonical name where there is no module: fp32, contiguous, on
+            the CPU. None without a module: the checkpoint has the component and nobody asked for
+            it.
         stored_prefix: What its names begin with in a checkpoint of bertmod's own format; empty
             means ``prefix``.
         index: The task's index in the file, for formats that number tasks.
+        order: Index in the file of each of the task's labels, where the file has them in another
+            order; it goes for the tensors whose first length is the number of labels.
         want: The parts of an encoder's output that anybody reads; a tensor that serves another
             part alone may be lacking. None: every tensor is needed.
         required: Whether a checkpoint without any of it is an error.
@@ -47,8 +52,10 @@ class Component:
     prefix: str
     names: Sequence[TensorName]
     module: nn.Module | None = None
+    into: dict[str, Tensor] | None = None
     stored_prefix: str = ""
     index: int | None = None
+    order: tuple[int, ...] | None = None
     want: frozenset[Part] | None = None
     required: bool = False
 
@@ -64,6 +71,33 @@ class _Account:
     missing: list[str] = field(default_factory=list)
     unequal: list[tuple[str, str]] = field(default_factory=list)
     misshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    rounded: list[str] = field(default_factory=list)
+    reordered: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one canonical tensor goes.
+
+    Attributes:
+        name: Canonical name, the component's prefix before it.
+        shape: Shape that it must have; None for a length that may be any.
+        transposed: Whether the file has it transposed.
+        order: Index in the file of each row; None if they stay.
+        put: Takes the value.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    transposed: bool
+    order: tuple[int, ...] | None
+    put: Callable[[Tensor], object]
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of this shape can go there."""
+        return len(shape) == len(self.shape) and all(
+            wanted in (None, found) for wanted, found in zip(self.shape, shape, strict=True)
+        )
 
 
 def load_tensors(
@@ -74,7 +108,7 @@ def load_tensors(
     allow: Allowed | None = None,
     source: str = "checkpoint",
 ) -> LoadReport:
-    """Copy a checkpoint's tensors into a model's components.
+    """Copy a checkpoint's tensors into a model's components, or out of the file.
 
     Args:
         stored: Name in the file to tensor.
@@ -91,7 +125,8 @@ def load_tensors(
 
     Raises:
         CheckpointError: If anything is missing, unexpected, mis-shaped or unequal that ``allow``
-            does not name; everything is listed by name, and the model is then half loaded.
+            does not name; everything is listed by name, and the model is then half loaded. Also
+            if a tensor has values that are no finite floating-point numbers.
     """
     files = _by_format_name(stored, source)
     account = _Account(source)
@@ -106,6 +141,8 @@ def load_tensors(
         unexpected=unexpected,
         unequal=tuple(name for name, _ in account.unequal),
         misshaped=account.misshaped,
+        rounded=tuple(account.rounded),
+        reordered=tuple(account.reordered),
     )
     _refuse(account, report, allow, source)
     return report
@@ -158,57 +195,91 @@ def _match(
         for row in component.names
         if row.tied is None
     }
-    if component.module is None:
+    if component.module is None and component.into is None:
         for tensors in found.values():
             for file_name, _ in tensors:
                 account.skipped[file_name] = f"nobody asked for {component.prefix}"
         return
-    views = canonical_views(component.module, component.names)
+    places = _places(component, format_)
     nothing = not any(found.values()) and not component.required
     for row in component.names:
         if row.tied is not None:
             continue
-        canonical = f"{component.prefix}.{row.canonical}"
+        place = places[row.canonical]
         if found[row.canonical]:
-            transposed = format_ in row.transposed
-            _take(canonical, found[row.canonical], views[row.canonical], transposed, account)
+            _take(place, found[row.canonical], account)
         elif nothing or _unwanted(row, component):
-            account.initialised.append(canonical)
+            account.initialised.append(place.name)
         else:
-            account.missing.append(canonical)
+            account.missing.append(place.name)
+
+
+def _places(component: Component, format_: str) -> dict[str, _Place]:
+    """Where each tensor of a component that was asked for goes, by canonical name."""
+    views = None
+    if component.module is not None:
+        views = canonical_views(component.module, component.names)
+    taken: dict[str, Tensor] = {} if component.into is None else component.into
+    places = {}
+    for row in component.names:
+        if row.tied is not None:
+            continue
+        view = None if views is None else views[row.canonical]
+        places[row.canonical] = _Place(
+            name=f"{component.prefix}.{row.canonical}",
+            shape=row.shape if view is None else tuple(view.shape),
+            transposed=format_ in row.transposed,
+            order=component.order if row.shape[:1] == (None,) else None,
+            put=partial(taken.__setitem__, row.canonical) if view is None else view.copy_,
+        )
+    return places
 
 
 def _unwanted(row: TensorName, component: Component) -> bool:
     return component.want is not None and row.part is not None and row.part not in component.want
 
 
-def _take(
-    canonical: str,
-    tensors: Sequence[tuple[str, StoredTensor]],
-    view: Tensor,
-    transposed: bool,
-    account: _Account,
-) -> None:
-    """Copy the first of several names' tensors; the others must agree with it."""
+def _take(place: _Place, tensors: Sequence[tuple[str, StoredTensor]], account: _Account) -> None:
+    """Put the first of several names' tensors in its place; the others must agree with it."""
     first: Tensor | None = None
     for file_name, stored in tensors:
-        account.used[file_name] = canonical
-        shape = tuple(reversed(stored.shape)) if transposed else stored.shape
-        if shape != tuple(view.shape):
-            account.misshaped[canonical] = (shape, tuple(view.shape))
+        account.used[file_name] = place.name
+        shape = tuple(reversed(stored.shape)) if place.transposed else stored.shape
+        if not place.fits(shape):
+            wanted = tuple(-1 if length is None else length for length in place.shape)
+            account.misshaped[place.name] = (shape, wanted)
             continue
-        value = stored.load()
-        if not value.is_floating_point():
-            raise CheckpointError(
-                f'{account.source}: "{file_name}" holds {value.dtype} values; parameters are '
-                "floating-point numbers"
-            )
-        value = (value.t() if transposed else value).to(torch.float32)
+        value = _value(stored, file_name, account)
+        if place.transposed:
+            value = value.t()
+        if place.order is not None:
+            value = value[list(place.order)]
         if first is None:
-            first = value
-            view.copy_(value)
+            first = value.contiguous()
+            place.put(first)
+            if place.order is not None:
+                account.reordered.append(place.name)
         elif not torch.equal(first, value):
-            account.unequal.append((file_name, canonical))
+            account.unequal.append((file_name, place.name))
+
+
+def _value(stored: StoredTensor, file_name: str, account: _Account) -> Tensor:
+    """A tensor of the file, fp32."""
+    value = stored.load()
+    if not value.is_floating_point():
+        raise CheckpointError(
+            f'{account.source}: "{file_name}" holds {value.dtype} values; parameters are '
+            "floating-point numbers"
+        )
+    single = value.to(torch.float32)
+    if not torch.isfinite(single).all():
+        raise CheckpointError(
+            f'{account.source}: "{file_name}" has values that are not finite numbers\n'
+            "  the file is damaged, or training went astray"
+        )
+    if value.dtype == torch.float64 and not torch.equal(single.double(), value):
+        account.rounded.append(file_name)
+    return single
 
 
 def _unclaimed(

@@ -53,6 +53,8 @@ def render_report(report: LoadReport) -> str:
         lines.extend(_listed(f"skipped: {reason}", names))
     misshaped = [f"{name} {a} in the file, {b} here" for name, (a, b) in report.misshaped.items()]
     for title, names in (
+        ("rounded from float64 to fp32", list(report.rounded)),
+        ("put into the order of the task's label names", list(report.reordered)),
         ("initialised afresh, the file has nothing of them", list(report.initialised)),
         ("missing, allowed", list(report.missing)),
         ("unexpected, allowed", list(report.unexpected)),

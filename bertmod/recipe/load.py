@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
@@ -15,6 +16,9 @@ from bertmod.recipe.jsontext import parse_json
 from bertmod.recipe.paths import Path, parse_path, path_text
 from bertmod.recipe.schema import DEFAULT_SLOTS, LIST_SLOTS, SLOT_KINDS
 from bertmod.wording import shown
+
+REMOTE = re.compile(r"[a-z][a-z0-9]+:[^/\\]")
+"""How a checkpoint begins that is no path: ``hf:google-bert/bert-base-uncased``."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,9 @@ class RawRecipe:
         return Origin("", FilePath.cwd())
 
     def absolute(self, path: Path, value: str) -> str:
-        """A file path written at a place in the recipe, made absolute."""
+        """A file path written at a place in the recipe, made absolute; ``hf:NAME`` stays."""
+        if REMOTE.match(value):
+            return value
         return os.path.abspath(self.origin(path).folder / value)
 
     def having(self, path: Path, value: Any, origin: Origin) -> RawRecipe:

@@ -160,18 +160,18 @@ def _result(draft: Draft) -> ResolvedRecipe:
         training=keys.training,
         evaluation=keys.evaluation,
         saving=keys.saving,
-        encoder=_slot(draft.encoder),
-        tokenizer=_slot(draft.tokenizer),
-        checkpoint=_slot(draft.checkpoint) if draft.checkpoint else None,
+        encoder=slot_of(draft.encoder),
+        tokenizer=slot_of(draft.tokenizer),
+        checkpoint=slot_of(draft.checkpoint) if draft.checkpoint else None,
         description=draft.description,
         tasks=tuple(
             _task(draft, task, head) for task, head in zip(draft.tasks, draft.heads, strict=True)
         ),
         adapters=tuple(_adapter(draft, half) for half in draft.adapters),
-        sampler=_slot(draft.sampler),
-        optimizer=_slot(draft.optimizer),
-        schedule=_slot(draft.schedule),
-        trackers=tuple(_slot(half) for half in draft.trackers),
+        sampler=slot_of(draft.sampler),
+        optimizer=slot_of(draft.optimizer),
+        schedule=slot_of(draft.schedule),
+        trackers=tuple(slot_of(half) for half in draft.trackers),
         shape=draft.shape,
         notes=tuple(draft.notes),
     )
@@ -190,12 +190,13 @@ def _parts(half: Half) -> dict[str, Any]:
     }
 
 
-def _slot(half: Half) -> Slot:
+def slot_of(half: Half) -> Slot:
+    """A half that is ready, as part of a resolved recipe."""
     return ResolvedSlot(**_parts(half))
 
 
 def _task(draft: Draft, half: Half, head: Half | None) -> ResolvedTask:
-    resolved_head = _slot(head) if head else None
+    resolved_head = slot_of(head) if head else None
     metric = half.keys.metric or next(iter(scored(half)), None)
     own = {
         "id": half.id,

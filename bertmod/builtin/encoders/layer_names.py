@@ -10,6 +10,10 @@ FORMATS = ("huggingface", "bert_n_pals")
 """Formats that use the names of the first PyTorch port, once prefixes and the old spelling of
 LayerNorm parameters are taken off."""
 
+TENSORFLOW = "tensorflow"
+"""The format of Google's checkpoints, once the prefix ``bert/`` is taken off; kernels lie there
+transposed."""
+
 
 def layer_names(hidden: int, inner: int) -> tuple[TensorName, ...]:
     """A row for every tensor of a layer, relative to the layer.
@@ -31,15 +35,22 @@ def pair(
     fused: tuple[str, int] | None = None,
 ) -> Iterator[TensorName]:
     """Weight and bias of a linear layer, or gain and offset of a LayerNorm."""
-    for kind, size in (("weight", shape), ("bias", shape[:1])):
+    norm = len(shape) == 1
+    google = ("gamma", "beta") if norm else ("kernel", "bias")
+    kinds = (("weight", shape, google[0]), ("bias", shape[:1], google[1]))
+    for kind, size, there in kinds:
         yield TensorName(
             f"{canonical}.{kind}",
             size,
-            dict.fromkeys(FORMATS, f"{stored}.{kind}"),
+            {
+                **dict.fromkeys(FORMATS, f"{stored}.{kind}"),
+                TENSORFLOW: f"{stored.replace('.', '/')}/{there}",
+            },
+            transposed=frozenset({TENSORFLOW} if there == "kernel" else ()),
             fused=None if fused is None else (f"{fused[0]}.{kind}", fused[1]),
             part=part,
             depth=depth,
-            norm=len(shape) == 1,
+            norm=norm,
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bertmod import TensorName
 from bertmod.builtin.encoders.config import BertConfig, dimensions
-from bertmod.builtin.encoders.layer_names import FORMATS, layer_names, pair
+from bertmod.builtin.encoders.layer_names import FORMATS, TENSORFLOW, layer_names, pair
 
 
 def names(config: BertConfig) -> tuple[TensorName, ...]:
@@ -34,15 +34,18 @@ def depths(config: BertConfig) -> dict[str, int]:
 
 def _in_layer(row: TensorName, layer: int) -> TensorName:
     """A row of a layer as a row of the encoder."""
-    here, there = f"layer.{layer}.", f"encoder.layer.{layer}."
+    here, there = f"layer.{layer}.", dict.fromkeys(FORMATS, f"encoder.layer.{layer}.")
+    there[TENSORFLOW] = f"encoder/layer_{layer}/"
     return replace(
         row,
         canonical=here + row.canonical,
-        stored={name: there + stored for name, stored in row.stored.items()},
+        stored={name: there[name] + stored for name, stored in row.stored.items()},
         fused=None if row.fused is None else (here + row.fused[0], row.fused[1]),
         depth=layer + 1,
     )
 
 
 def _row(name: str, shape: tuple[int, ...]) -> TensorName:
-    return TensorName(name, shape, dict.fromkeys(FORMATS, name), depth=0)
+    stored = dict.fromkeys(FORMATS, name)
+    stored[TENSORFLOW] = name.removesuffix(".weight").replace(".", "/")
+    return TensorName(name, shape, stored, depth=0)

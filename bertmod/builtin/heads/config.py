@@ -9,13 +9,17 @@ from pydantic import Field
 
 from bertmod import ComponentConfig, EncoderShape, TensorName
 
-PER_TASK = {"huggingface": "classifier", "bert_n_pals": "classifier.{task}"}
+TENSORFLOW = "tensorflow"
+"""The format of Google's checkpoints, where a head's two tensors are ``output_weights`` and
+``output_bias``, its name before them."""
+
+PER_TASK = {"huggingface": "classifier", "bert_n_pals": "classifier.{task}", TENSORFLOW: ""}
 """Format to the name there of a linear layer on the pooled output."""
 
 ALONE = {"huggingface": "classifier", "bert_n_pals": "classifier"}
 """Format to the name there of a classifier in a model of one task."""
 
-SPAN = {"huggingface": "qa_outputs", "bert_n_pals": "qa_outputs"}
+SPAN = {"huggingface": "qa_outputs", "bert_n_pals": "qa_outputs", TENSORFLOW: "cls/squad/"}
 """Format to the name there of the linear layer of starts and ends."""
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -97,7 +101,14 @@ def names(
         TensorName(
             f"{layer}.{kind}",
             (num_outputs, *rest),
-            {name: f"{there}.{kind}" for name, there in stored.items()},
+            {name: _stored(name, there, kind) for name, there in stored.items()},
         )
         for kind, rest in (("weight", (shape.hidden_size,)), ("bias", ()))
     )
+
+
+def _stored(format_: str, layer: str, kind: str) -> str:
+    """What a linear layer's weight or bias is called in a format."""
+    if format_ != TENSORFLOW:
+        return f"{layer}.{kind}"
+    return f"{layer}output_weights" if kind == "weight" else f"{layer}output_bias"

@@ -50,8 +50,8 @@ def describe(
     Args:
         config: No options.
         path: The state dict, or the folder that has it and the configuration.
-        tasks: Task ids in the order of training, which the file does not say; None leaves the
-            heads numbered.
+        tasks: Task ids in the order of training, which the file does not say; None or none
+            leaves the heads numbered.
 
     Raises:
         CheckpointError: If a file is missing, damaged or ambiguous, if there are not as many
@@ -131,7 +131,7 @@ def _heads(
         for name, shape in found.items()
         if (match := re.fullmatch(r"classifier\.(\d+)\.weight", name))
     }
-    if tasks is not None and len(tasks) != len(outputs):
+    if tasks and len(tasks) != len(outputs):
         raise CheckpointError(
             f"{source}: {len(outputs)} tasks in the file, but {len(tasks)} stated\n"
             "  state every task of the training, in its order"

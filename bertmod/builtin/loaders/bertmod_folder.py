@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ def describe(
         adapters=_adapters(records),
         heads={task: record.head for task, record in records.items()},
         tasks=tuple(records),
+        infos={task: record.info for task, record in records.items()},
+        facts={task: _facts(record) for task, record in records.items()},
+        encoder_hash=values["encoder_hash"],
         skipped=SKIPPED,
         files=(
             encoder / ENCODER_FILE,
@@ -154,6 +158,12 @@ def _tokenizer(encoder: Path, slot: Mapping[str, Any]) -> tuple[dict[str, Any], 
     if not vocab.is_file():
         raise CheckpointError(f"{encoder}: no {name} beside the weights")
     return {**slot, "vocab": str(vocab.absolute())}, (vocab,)
+
+
+def _facts(record: TaskRecord) -> dict[str, Any]:
+    """What a record says beside what every format can say."""
+    values = asdict(record)
+    return {key: values[key] for key in values if key not in ("id", "head", "adapters", "info")}
 
 
 def _adapters(records: Mapping[str, TaskRecord]) -> tuple[dict[str, Any], ...]:
