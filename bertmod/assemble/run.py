@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bertmod.assemble.card import RunFacts, run_facts
 from bertmod.assemble.components import build_model, build_tokenizer
 from bertmod.assemble.data import (
     PreparedTask,
@@ -65,8 +66,20 @@ class Assembled:
     model: MultiTaskModel
     report: LoadReport | None
 
-    def trainer(self, folder: RunFolder | None = None, *, quiet: bool = False) -> Trainer:
-        """A trainer of this model on these tasks."""
+    def trainer(
+        self,
+        folder: RunFolder | None = None,
+        *,
+        facts: RunFacts | None = None,
+        quiet: bool = False,
+    ) -> Trainer:
+        """A trainer of this model on these tasks.
+
+        Args:
+            folder: The run folder; None writes nothing.
+            facts: What the run is made with, for its READMEs.
+            quiet: Whether to show nothing.
+        """
         recipe = self.recipe
         sampler, optimizer, schedule = recipe.sampler, recipe.optimizer, recipe.schedule
         sizes = sampler.keys.sizes or {task.id: len(task.train) for task in self.tasks}
@@ -81,7 +94,7 @@ class Assembled:
             schedule=schedule.spec.build(schedule.config),
             settings=trainer_settings(recipe),
             folder=folder,
-            writer=ModelWriter(recipe, self.model, self.tokenizer) if folder else None,
+            writer=ModelWriter(recipe, self.model, self.tokenizer, facts=facts) if folder else None,
             trackers=self._trackers(folder) if folder else (),
             quiet=quiet,
         )
@@ -213,9 +226,12 @@ def train(
 
 
 def _set_up(assembled: Assembled, folder: RunFolder, *, resume: bool, quiet: bool) -> Trainer:
+    prepared = assembled.prepared.values()
     try:
-        trainer = assembled.trainer(folder, quiet=quiet)
-        _write_facts(assembled, folder, resume=resume)
+        lock = lock_values(assembled.recipe, assembled.registry, data_files(prepared))
+        facts = run_facts(assembled.recipe, prepared, lock)
+        trainer = assembled.trainer(folder, facts=facts, quiet=quiet)
+        _write_facts(assembled, folder, lock, resume=resume)
     except OSError as error:
         raise RunFolderError(unwritable(folder.path, error)) from error
     return trainer
@@ -240,10 +256,10 @@ def _said_before() -> Iterator[None]:
         LOG.setLevel(level)
 
 
-def _write_facts(assembled: Assembled, folder: RunFolder, *, resume: bool) -> None:
+def _write_facts(
+    assembled: Assembled, folder: RunFolder, lock: Mapping[str, Any], *, resume: bool
+) -> None:
     """Write what the run is made of; a run that goes on must be made of the same data."""
-    files = data_files(assembled.prepared.values())
-    lock = lock_values(assembled.recipe, assembled.registry, files)
     if resume:
         _refuse_other_data(folder.path / LOCK_FILE, lock["data"])
     write_json(folder.path / LOCK_FILE, lock)

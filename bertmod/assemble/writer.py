@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn import Module
 
 from bertmod import __version__
+from bertmod.assemble.card import RunFacts, state_card
 from bertmod.assemble.components import encoder_names, task_components
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.model.canonical import canonical_tensors, module_hash
+from bertmod.model.card import CARD_FILE
 from bertmod.model.folder import write_encoder, write_task
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.model.record import TaskRecord
@@ -33,10 +35,19 @@ class ModelWriter:
         recipe: The recipe that the model was built from.
         model: The model.
         tokenizer: Its tokenizer.
+        facts: What the run is made with, for its READMEs; None: nobody knows.
     """
 
-    def __init__(self, recipe: ResolvedRecipe, model: MultiTaskModel, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        recipe: ResolvedRecipe,
+        model: MultiTaskModel,
+        tokenizer: Tokenizer,
+        *,
+        facts: RunFacts | None = None,
+    ) -> None:
         self._recipe, self._model, self._tokenizer = recipe, model, tokenizer
+        self._facts = facts or RunFacts()
         self._hash = recipe_hash(recipe)
 
     def encoder_hash(self) -> str:
@@ -83,6 +94,26 @@ class ModelWriter:
             **record,
         )
         write_task(folder, entry, tensors, version=__version__)
+
+    def write_card(
+        self, folder: Path, place: str, records: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Put the README of a state into its folder.
+
+        Args:
+            folder: The folder.
+            place: What the folder will be in the run folder, such as ``best/mean``.
+            records: Task id to its record.
+        """
+        text = state_card(
+            self._recipe,
+            self._model,
+            self._facts,
+            recipe_hash=self._hash,
+            folder=place,
+            records=records,
+        )
+        (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
     def _encoder_tensors(self) -> dict[str, Tensor]:
         names = encoder_names(self._recipe)

@@ -31,6 +31,12 @@ class StateWriter(Protocol):
         """Fill an existing empty folder with a task's adapters, head and record."""
         ...
 
+    def write_card(
+        self, folder: Path, place: str, records: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Put a README into a folder of tasks, which will be ``place`` in the run folder."""
+        ...
+
 
 class Keeper:
     """Keeps ``best/`` and ``final/`` of a run folder.
@@ -130,8 +136,10 @@ class Keeper:
             with write_folder(encoders / encoder) as writing:
                 self._writer.write_encoder(writing, encoder)
         for task in tasks:
+            record = self._record(task, step, scores, encoder)
             with write_folder(folder / task) as writing:
-                self._writer.write_task(writing, task, self._record(task, step, scores, encoder))
+                self._writer.write_task(writing, task, record)
+                self._writer.write_card(writing, f"best/tasks/{task}", {task: record})
         self._prune(encoders, folder)
 
     def _prune(self, encoders: Path, tasks: Path) -> None:
@@ -157,10 +165,12 @@ class Keeper:
                 self._writer.write_encoder(writing / "encoder", encoder)
             else:
                 link_files(same, writing / "encoder")
-            for task in self._metrics:
+            records = {task: self._record(task, step, scores, encoder) for task in self._metrics}
+            for task, record in records.items():
                 (writing / task).mkdir()
-                record = self._record(task, step, scores, encoder)
                 self._writer.write_task(writing / task, task, record)
+            place = target.relative_to(self._folder.path).as_posix()
+            self._writer.write_card(writing, place, records)
 
     def _record(
         self, task: str, step: int, scores: Mapping[str, float], encoder: str

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
+# TensorBoard imports TensorFlow where it is installed, for seconds and many lines of log, only to
+# open files; this module's presence tells it to open them itself.
+sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
+
+from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 FOLDER_NAME = "tensorboard"
 
