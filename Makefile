@@ -53,7 +53,7 @@ type: $(VENV)/.installed-plugins  ## mypy --strict
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-dev  ## the site, strictly, into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 generated: $(VENV)/.installed-dev  ## rewrite the committed pages and the schema that come from the code
 	$(BIN)/python tools/generate_docs.py

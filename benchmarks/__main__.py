@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -173,23 +174,31 @@ def conversion(
     busy: Busy = False,
 ) -> None:
     """Time how SQuAD's dev questions become windows, and logits answers, in both tools."""
-    from benchmarks.contenders import RunFailed
     from benchmarks.conversion import measure
-    from bertmod import BertmodError
 
-    try:
-        page = measure(
-            data.resolve(),
-            output,
-            checkpoint=weights_folder(checkpoint),
-            python=peer_python("transformers", environment),
-            repeats=repeats,
-            num_questions=dev,
-            busy=busy,
-        )
-    except (BertmodError, PeerError, RunFailed) as error:
-        raise SystemExit(str(error)) from error
-    print(page)
+    given = partial(measure, data.resolve(), output, repeats=repeats, num_questions=dev, busy=busy)
+    _beside_transformers(given, environment, checkpoint)
+
+
+@app.command()
+def features(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has MRPC/.")],
+    environment: Environment = Path(".venv-transformers"),
+    checkpoint: Checkpoint = None,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+        "runs/benchmarks/features.json"
+    ),
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
+    lines: Annotated[
+        int | None, typer.Option("--lines", min=4, help="Lines, to try it out.")
+    ] = None,
+    busy: Busy = False,
+) -> None:
+    """Time how fast lines become vectors, in both tools."""
+    from benchmarks.features import measure
+
+    given = partial(measure, data.resolve(), output, repeats=repeats, num_lines=lines, busy=busy)
+    _beside_transformers(given, environment, checkpoint)
 
 
 @app.command()
@@ -328,6 +337,20 @@ def memory(
     from benchmarks.memory import measure
 
     print(measure(output, threads=threads))
+
+
+def _beside_transformers(
+    measure: Callable[..., str], environment: Path, checkpoint: Path | None
+) -> None:
+    """Make the measurements of a benchmark that needs nothing else, and print the page."""
+    from benchmarks.contenders import RunFailed
+    from bertmod import BertmodError
+
+    try:
+        python = peer_python("transformers", environment)
+        print(measure(checkpoint=weights_folder(checkpoint), python=python))
+    except (BertmodError, OSError, PeerError, RunFailed) as error:
+        raise SystemExit(str(error)) from error
 
 
 def _single_task(

@@ -30,6 +30,7 @@ from bertmod.contracts.encoder import (
     SiteCalls,
     SiteKind,
 )
+from bertmod.contracts.exporter import ExportContext, Exported, ExportedOutput
 from bertmod.contracts.head import Head, HeadContext, HeadOutput, TaskInfo
 from bertmod.contracts.metric import Metric
 from bertmod.contracts.optimizer import ParameterGroup
@@ -65,6 +66,7 @@ from bertmod.specs import (
     CommandSpec,
     EmptyConfig,
     EncoderSpec,
+    ExporterSpec,
     HeadSpec,
     LoaderSpec,
     MetricSpec,
@@ -101,6 +103,10 @@ __all__ = [
     "EncoderShape",
     "EncoderSpec",
     "Example",
+    "ExportContext",
+    "Exported",
+    "ExportedOutput",
+    "ExporterSpec",
     "Feature",
     "FileTask",
     "GroupableAdapter",

@@ -15,6 +15,7 @@ from bertmod.specs import (
     AdapterSpec,
     CommandSpec,
     EncoderSpec,
+    ExporterSpec,
     HeadSpec,
     LoaderSpec,
     MetricSpec,
@@ -96,6 +97,12 @@ def bertmod_metrics() -> Iterable[MetricSpec]:
 @hookspec
 def bertmod_trackers() -> Iterable[TrackerSpec]:
     """Trackers: what hears about a run."""
+    return ()
+
+
+@hookspec
+def bertmod_exporters() -> Iterable[ExporterSpec]:
+    """Exporters: a trained model to files that other programs run."""
     return ()
 
 

@@ -36,6 +36,7 @@ DEFAULT_PLUGINS = (
     "bertmod.builtin.loaders.plugin",
     "bertmod.builtin.metrics.plugin",
     "bertmod.builtin.trackers.plugin",
+    "bertmod.builtin.exporters.plugin",
     "bertmod.cli.plugin",
 )
 """The plugins that ship with bertmod; they always load."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bertmod.contracts.checkpoint import (
@@ -19,6 +20,7 @@ from bertmod.contracts.checkpoint import (
 )
 from bertmod.contracts.config import ComponentConfig
 from bertmod.contracts.encoder import EncoderShape, Part
+from bertmod.contracts.exporter import ExportContext, Exported
 from bertmod.contracts.task import Role
 from bertmod.errors import Problem
 
@@ -111,11 +113,11 @@ class TokenizerSpec(Spec):
 
     Attributes:
         build: (config) to a ``Tokenizer``.
-        complete: Config with every null option filled in that the vocabulary tells; called once
-            ``check`` found nothing.
+        complete: Config with the null options filled in that the vocabulary tells; after ``check``.
         vocab_size: Config to the number of vocabulary entries; reads the vocabulary file.
         files: Config to the files it is made from.
         check: Problems of the options and the vocabulary file.
+        pipeline: Config to the text of a ``tokenizer.json`` of the same pieces; None if none is.
     """
 
     kind: ClassVar[str] = "tokenizer"
@@ -125,6 +127,7 @@ class TokenizerSpec(Spec):
     files: Callable[[Config], Sequence[str]]
     complete: Callable[[Config], Config] = unchanged
     check: Callable[[Config], Problems] = no_problems
+    pipeline: Callable[[Config], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +166,7 @@ class HeadSpec(Spec):
         targets: Config to the targets it reads, name to kind (``class``, ``value`` ...).
         num_parameters: (config, shape, number of labels) to its parameters.
         names: (config, shape) to the names of its tensors; None as for adapters.
+        labels: Names of labels, where it takes so many alone; used if the task names none.
         check: Problems of the options among themselves.
     """
 
@@ -173,6 +177,7 @@ class HeadSpec(Spec):
     targets: Callable[[Config], Mapping[str, str]]
     num_parameters: Callable[[Config, EncoderShape, int], int]
     names: Callable[[Config, EncoderShape], Sequence[TensorName]] | None = None
+    labels: tuple[str, ...] | None = None
     check: Callable[[Config], Problems] = no_problems
 
 
@@ -321,6 +326,23 @@ class TrackerSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExporterSpec(Spec):
+    """An exporter, for ``bertmod export --to NAME``.
+
+    Attributes:
+        export: (config, ExportContext, folder) to ``Exported``; fills the folder, imports torch.
+        exact: Whether outputs are the model's but for rounding; if not, dev rows are scored.
+        check: Problems of the options, and libraries that it needs and that are not installed.
+    """
+
+    kind: ClassVar[str] = "exporter"
+
+    export: Callable[[Config, ExportContext, Path], Exported]
+    exact: bool = True
+    check: Callable[[Config], Problems] = no_problems
+
+
+@dataclass(frozen=True, kw_only=True)
 class CommandSpec:
     """A command of the program.
 
@@ -351,6 +373,7 @@ SPECS: tuple[type[Spec], ...] = (
     LoaderSpec,
     MetricSpec,
     TrackerSpec,
+    ExporterSpec,
 )
 """Every spec class, in the order in which ``bertmod list`` shows the kinds."""
 
@@ -361,6 +384,7 @@ __all__ = [
     "CommandSpec",
     "EmptyConfig",
     "EncoderSpec",
+    "ExporterSpec",
     "HeadSpec",
     "LoaderSpec",
     "MetricSpec",

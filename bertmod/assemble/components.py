@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 from torch.nn import Module
 
 from bertmod.assemble.freezing import freeze_parameters
+from bertmod.assemble.loading import fill_encoder, fill_parts
 from bertmod.assemble.overruled import refuse_overruled
 from bertmod.contracts.adapter import Adapter, AdapterContext
 from bertmod.contracts.checkpoint import LoadReport, TensorName
@@ -18,9 +18,9 @@ from bertmod.contracts.encoder import Encoder, EncoderContext, Part
 from bertmod.contracts.head import Head, HeadContext, TaskInfo
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.engine.seeding import seed_torch
-from bertmod.errors import CheckpointError, PluginError
+from bertmod.errors import PluginError
 from bertmod.model.canonical import own_names
-from bertmod.model.loading import Component, load_tensors
+from bertmod.model.loading import Component
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.model.report import render_report
 from bertmod.model.sites import site_weights
@@ -58,7 +58,7 @@ def build_model(
     report = None
     if recipe.checkpoint is not None:
         want = frozenset[Part]().union(*(_want(task) for task in recipe.training_tasks))
-        report = _load(recipe, [_encoder_component(recipe, encoder, want)])
+        report = fill_encoder(recipe, encoder, want)
     built = {
         task.id: build_task(recipe, task, encoder, infos[task.id]) for task in recipe.training_tasks
     }
@@ -70,9 +70,10 @@ def build_model(
         uses=borrowers(recipe),
     )
     if report is not None and wanted:
-        report = _with_components(recipe, model, wanted, report)
+        labels = {task: model.head(task).info.labels for task in built}
+        report = fill_parts(recipe, _parts(recipe, model, wanted), labels, report)
     if report is not None:
-        LOG.info("%s", render_report(report))
+        _tell(recipe, report)
     freeze_parameters(recipe, model)
     return model, report
 
@@ -255,47 +256,23 @@ def _asked_for(recipe: ResolvedRecipe) -> frozenset[tuple[str, str]]:
     )
 
 
-def _encoder_component(
-    recipe: ResolvedRecipe, encoder: Encoder | None, want: frozenset[Part]
-) -> Component:
-    module = None if encoder is None else cast(Module, encoder)
-    names = encoder_names(recipe)
-    return Component("encoder", names, module, want=want, required=module is not None)
-
-
-def _with_components(
-    recipe: ResolvedRecipe,
-    model: MultiTaskModel,
-    wanted: frozenset[tuple[str, str]],
-    report: LoadReport,
-) -> LoadReport:
-    """Load the heads and adapters asked for, and account for all in one report."""
-    components = [_encoder_component(recipe, None, frozenset())]
-    for task in recipe.training_tasks:
-        parts = task_components(
+def _parts(
+    recipe: ResolvedRecipe, model: MultiTaskModel, wanted: frozenset[tuple[str, str]]
+) -> dict[str, list[Component]]:
+    """The heads and adapters asked for, by task."""
+    return {
+        task.id: task_components(
             recipe,
             task,
             model.task_adapters(task.id) if ("adapters", task.id) in wanted else {},
             model.head(task.id) if ("heads", task.id) in wanted else None,
         )
-        index = _index(recipe, task.id)
-        components.extend(replace(part, index=index, stored_prefix="") for part in parts)
-    second = _load(recipe, components)
-    skipped = {name: why for name, why in report.skipped.items() if name not in second.used}
-    return replace(report, used={**report.used, **second.used}, skipped=skipped)
+        for task in recipe.training_tasks
+    }
 
 
-def _index(recipe: ResolvedRecipe, task: str) -> int | None:
-    """Number of a task in the checkpoint's own order, for formats that number tasks."""
-    order = recipe.description.tasks if recipe.description is not None else ()
-    return order.index(task) if task in order else None
-
-
-def _load(recipe: ResolvedRecipe, components: Sequence[Component]) -> LoadReport:
-    checkpoint, description = recipe.checkpoint, recipe.description
-    if checkpoint is None or description is None or checkpoint.keys.path is None:
-        raise CheckpointError("the recipe names no checkpoint")
-    path = checkpoint.keys.path
-    stored = checkpoint.spec.tensors(path)
-    allow = checkpoint.keys.allow.model_dump()
-    return load_tensors(stored, description, components, allow=allow, source=path)
+def _tell(recipe: ResolvedRecipe, report: LoadReport) -> None:
+    """Log which loader took the checkpoint, and what became of everything in it."""
+    assert recipe.checkpoint is not None
+    loader, path = recipe.checkpoint.full_name, recipe.checkpoint.keys.path
+    LOG.info("checkpoint %s, read by the loader %s\n%s", path, loader, render_report(report))

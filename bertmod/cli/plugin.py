@@ -12,18 +12,19 @@ BERTMOD_CONTRACT = 1
 @hookimpl
 def bertmod_commands() -> Iterator[CommandSpec]:
     """Commands, in the order of their use; their modules are imported here, torch nowhere."""
+    yield from _of_runs()
+    yield from _of_checkpoints()
+    yield from _of_components()
+
+
+def _of_runs() -> Iterator[CommandSpec]:
     from bertmod.cli.check import check
     from bertmod.cli.compare import compare
     from bertmod.cli.evaluate import evaluate
-    from bertmod.cli.list import list_components
     from bertmod.cli.merge import merge
-    from bertmod.cli.new_plugin import make_plugin
     from bertmod.cli.plan import plan
-    from bertmod.cli.plugins import plugins
     from bertmod.cli.predict import predict
     from bertmod.cli.run import run
-    from bertmod.cli.schema import schema
-    from bertmod.cli.show import show
     from bertmod.cli.submit import submit
 
     yield CommandSpec(name="run", function=run, summary="Train what a recipe describes.")
@@ -50,6 +51,41 @@ def bertmod_commands() -> Iterator[CommandSpec]:
     yield CommandSpec(
         name="merge", function=merge, summary="Make one adapter file of several of one kind."
     )
+
+
+def _of_checkpoints() -> Iterator[CommandSpec]:
+    from bertmod.cli.convert import convert
+    from bertmod.cli.export import export
+    from bertmod.cli.features import features
+    from bertmod.cli.verify import verify
+
+    yield CommandSpec(
+        name="features",
+        function=features,
+        summary="Write the hidden states of lines of text, or vectors of whole lines.",
+    )
+    yield CommandSpec(
+        name="verify", function=verify, summary="Tell whether two checkpoints compute the same."
+    )
+    yield CommandSpec(
+        name="convert",
+        function=convert,
+        summary="Write a checkpoint again in another format.",
+    )
+    yield CommandSpec(
+        name="export",
+        function=export,
+        summary="Write a trained run for other programs: ONNX, torch.export, 8 bits.",
+    )
+
+
+def _of_components() -> Iterator[CommandSpec]:
+    from bertmod.cli.list import list_components
+    from bertmod.cli.new_plugin import make_plugin
+    from bertmod.cli.plugins import plugins
+    from bertmod.cli.schema import schema
+    from bertmod.cli.show import show
+
     yield CommandSpec(
         name="list", function=list_components, summary="List the components that are installed."
     )

@@ -87,6 +87,9 @@ class CheckpointDescription:
         facts: Key of ``heads`` to what bertmod's own record of a trained task says beside (task
             slot, metric, score, step ...); empty for other formats.
         encoder_hash: SHA-256 that its encoder must have; empty if the file does not say.
+        pinned: A path that means this very checkpoint for ever, where the one that was given may
+            mean another tomorrow: ``hf:NAME@COMMIT``. It takes that path's place in what is
+            recorded and read; empty where the path will do.
         skipped: Pattern of a format name to the reason why such tensors are never needed.
         files: Every file that belongs to it.
     """
@@ -100,6 +103,7 @@ class CheckpointDescription:
     infos: Mapping[str, TaskInfo] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     encoder_hash: str = ""
+    pinned: str = ""
     skipped: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
@@ -119,7 +123,8 @@ class CheckpointContent:
         adapters: Task id to adapter slots, in the order in which they act.
         infos: Task id to label names or value range.
         facts: Task id to what bertmod's own record says beside; see ``CheckpointDescription``.
-        card: Text of the README that goes with it, Markdown.
+        pipeline: The tokenizer for the ``tokenizers`` library, as ``TokenizerSpec.pipeline`` gives
+            it; empty if it has none.
     """
 
     encoder: Slot
@@ -130,7 +135,7 @@ class CheckpointContent:
     adapters: Mapping[str, tuple[Slot, ...]] = field(default_factory=dict)
     infos: Mapping[str, TaskInfo] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    card: str = ""
+    pipeline: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,12 +144,17 @@ class CheckpointWriter:
 
     Attributes:
         format: Name of its naming format, a key of ``TensorName.stored``.
-        write: (content, folder): fills an existing empty folder. Raises ``CheckpointError`` for
-            content that the format cannot hold, saying what and what to do.
+        write: (content, folder): fills an existing empty folder and returns how to use it with
+            the programs whose format it is: Markdown for the README that bertmod puts beside,
+            ``{folder}`` standing for the folder; empty if there is nothing to say. Raises
+            ``CheckpointError`` for content that the format cannot hold, saying what and what to
+            do.
+        library: What loads the folder, as the hub calls it.
     """
 
     format: str
-    write: Callable[[CheckpointContent, Path], None]
+    write: Callable[[CheckpointContent, Path], str]
+    library: str = "bertmod"
 
 
 @dataclass(frozen=True)
@@ -162,6 +172,8 @@ class LoadReport:
         rounded: Names in the file of float64 tensors with values that fp32 cannot hold.
         reordered: Canonical names of tensors whose rows were put into the order of the task's
             label names.
+        unnamed: Head (``heads.mnli``) to the task's label names, whose order was taken for that
+            of a file that does not name its labels.
     """
 
     used: Mapping[str, str] = field(default_factory=dict)
@@ -173,3 +185,4 @@ class LoadReport:
     misshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     rounded: tuple[str, ...] = ()
     reordered: tuple[str, ...] = ()
+    unnamed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

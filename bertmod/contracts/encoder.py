@@ -52,6 +52,7 @@ class EncoderShape:
         layer_norm_eps: What its LayerNorms add to the variance, for LayerNorms of a task's own.
         layer_names: Names of the tensors of a fresh layer (``new_layer``), relative to the layer
             here and in each format; empty: no layers can be put on top.
+        vocab_size: Rows of the word-embedding matrix; None only where the output has none.
     """
 
     hidden_size: int
@@ -62,6 +63,7 @@ class EncoderShape:
     end_sites: frozenset[str] = frozenset()
     layer_norm_eps: float = 1e-12
     layer_names: tuple[TensorName, ...] = ()
+    vocab_size: int | None = None
 
 
 @dataclass(frozen=True)

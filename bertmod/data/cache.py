@@ -85,7 +85,7 @@ def cached_features(
         table = make()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(cache)
+        remove_abandoned(cache)
         _save(table, entry, warned=bool(warnings))
     except OSError as error:
         _log.warning("%s: features are not kept: %s", cache, error.strerror or error)
@@ -168,8 +168,8 @@ def _checksum(path: Path) -> list[int]:
     return [size, crc]
 
 
-def _remove_abandoned(cache: Path) -> None:
-    """Remove what processes that were killed left half written a day ago or earlier."""
+def remove_abandoned(cache: Path) -> None:
+    """Remove ``.writing-*`` folders that processes that were killed left a day ago or earlier."""
     for path in cache.glob(f"{_WRITING}*"):
         with contextlib.suppress(OSError):
             if time.time() - os.stat(path).st_mtime > _ABANDONED_SECONDS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from bertmod.errors import DataError
 
@@ -33,8 +34,8 @@ def read_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
     number, held = 1, 0
     try:
         with path.open("rb") as file:
-            while raw := list(islice(file, BLOCK_LINES)):
-                lines = [""] * held + _decode(path, number + held, raw)
+            for block in every_line(file, path):
+                lines = [""] * held + block
                 held = _trailing_empty(lines)
                 lines = lines[: len(lines) - held]
                 if lines:
@@ -42,6 +43,26 @@ def read_blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
                 number += len(lines)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def every_line(
+    file: BinaryIO, title: Path | str, *, num_lines: int = BLOCK_LINES
+) -> Iterator[list[str]]:
+    """The lines of an open file in blocks, empty ones at its end included.
+
+    Args:
+        file: The file, at its beginning.
+        title: What messages call it.
+        num_lines: Lines of a block; the last one may have fewer.
+
+    Raises:
+        DataError: If a line is not UTF-8; the message names line and byte.
+        OSError: If the file cannot be read.
+    """
+    number = 1
+    while raw := list(islice(file, num_lines)):
+        yield _decode(title, number, raw)
+        number += len(raw)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -56,14 +77,14 @@ def _trailing_empty(lines: list[str]) -> int:
     return count
 
 
-def _decode(path: Path, number: int, raw: list[bytes]) -> list[str]:
+def _decode(title: Path | str, number: int, raw: list[bytes]) -> list[str]:
     """The lines of a block whose first line has this number."""
     if number == 1:
         raw[0] = raw[0].removeprefix(_MARK)
     try:
         text = b"".join(raw).decode("utf-8")
     except UnicodeDecodeError:
-        raise _not_utf8(path, number, raw) from None
+        raise _not_utf8(title, number, raw) from None
     if "\r" in text:
         text = text.replace("\r\n", "\n")
     lines = text.split("\n")
@@ -72,15 +93,15 @@ def _decode(path: Path, number: int, raw: list[bytes]) -> list[str]:
     return lines
 
 
-def _not_utf8(path: Path, number: int, raw: list[bytes]) -> DataError:
+def _not_utf8(title: Path | str, number: int, raw: list[bytes]) -> DataError:
     """The error for the first line of a block that cannot be decoded."""
     remedy = "save the file as UTF-8"
     if number == 1 and raw[0].startswith(_WIDE_MARKS):
-        return DataError(f"{path}: the file is UTF-16, not UTF-8\n  {remedy}")
+        return DataError(f"{title}: the file is UTF-16, not UTF-8\n  {remedy}")
     for offset, line in enumerate(raw):
         try:
             line.decode("utf-8")
         except UnicodeDecodeError as error:
             place = f"line {number + offset}, byte {error.start + 1} of the line"
-            return DataError(f"{path}, {place}: not UTF-8 (0x{line[error.start]:02x})\n  {remedy}")
+            return DataError(f"{title}, {place}: not UTF-8 (0x{line[error.start]:02x})\n  {remedy}")
     raise AssertionError("a block that cannot be decoded has a line that cannot")

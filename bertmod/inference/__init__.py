@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bertmod.inference.adapter_files import LoadedTask, load_adapter
     from bertmod.inference.answers import predict_mixed
+    from bertmod.inference.features import FeatureOptions, LineFeatures, extract
     from bertmod.inference.merge import merge_adapters
     from bertmod.inference.resident import ResidentEncoder, load_encoder
     from bertmod.inference.trained import TrainedRun, load_run
 
 __all__ = [
+    "FeatureOptions",
+    "LineFeatures",
     "LoadedTask",
     "ResidentEncoder",
     "TrainedRun",
+    "extract",
     "load_adapter",
     "load_encoder",
     "load_run",
@@ -25,9 +29,12 @@ __all__ = [
 ]
 
 _MODULES = {
+    "FeatureOptions": "features",
+    "LineFeatures": "features",
     "LoadedTask": "adapter_files",
     "ResidentEncoder": "resident",
     "TrainedRun": "trained",
+    "extract": "features",
     "load_adapter": "adapter_files",
     "load_encoder": "resident",
     "load_run": "trained",

@@ -81,6 +81,11 @@ def load_adapter(
     folder = Path(folder)
     require_adapter_file(folder)
     record = read_task_record(folder)
+    if not record.task:
+        raise CheckpointError(
+            f"{folder}: a head without a task, so it answers nothing\n"
+            "  it can be trained from, as a checkpoint, and converted"
+        )
     _check_base(folder, record, base.hash)
     if labels is not None and record.info.labels != tuple(labels):
         raise CheckpointError(

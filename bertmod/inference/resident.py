@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -14,13 +15,13 @@ from bertmod.contracts.checkpoint import LoadReport, StoredTensor, TensorName
 from bertmod.contracts.encoder import Encoder, EncoderContext, Part
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.engine.precision import resolve_device
-from bertmod.errors import CheckpointError
-from bertmod.model.canonical import module_hash
-from bertmod.model.loading import Component, load_tensors
-from bertmod.model.record import ENCODER_FILE
+from bertmod.model.canonical import module_hash, require_hash
+from bertmod.model.loading import Component, load_tensors, stored_names
 from bertmod.nn.initialisation import initialise
 from bertmod.recipe.opened import OpenedCheckpoint, open_checkpoint
 from bertmod.registry import Registry
+
+LOG = logging.getLogger("bertmod")
 
 EVERYTHING: frozenset[Part] = frozenset({"hidden", "layers", "pooled", "word_embeddings"})
 
@@ -36,6 +37,8 @@ class ResidentEncoder:
         slots: The slots ``encoder`` and ``tokenizer`` of a recipe, every option stated.
         tokenizer: Its tokenizer.
         registry: What is installed.
+        absent: Canonical names of tensors that the checkpoint lacks: their values are fresh, and
+            no part of the hash.
     """
 
     def __init__(
@@ -46,15 +49,17 @@ class ResidentEncoder:
         slots: Mapping[str, Mapping[str, Any]],
         tokenizer: Tokenizer,
         registry: Registry,
+        absent: Collection[str] = (),
     ) -> None:
         self.encoder, self.tokenizer, self.registry = encoder, tokenizer, registry
         self.slots: Mapping[str, Mapping[str, Any]] = dict(slots)
-        self._names = names
+        self._names, self._absent = names, frozenset(absent)
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 over the encoder's names, shapes and values, as task folders name it."""
-        return module_hash(cast(Module, self.encoder), self._names, prefix="encoder.")
+        module = cast(Module, self.encoder)
+        return module_hash(module, self._names, prefix="encoder.", absent=self._absent)
 
 
 def load_encoder(
@@ -73,7 +78,28 @@ def load_encoder(
         RecipeError: If this machine lacks the device.
     """
     opened = open_checkpoint(path, registry=registry, tasks=())
-    return resident_encoder(opened, device=device)[0]
+    absent = absent_parts(opened)
+    if absent:
+        LOG.warning("%s: its encoder has no %s output", opened.path, " and no ".join(absent))
+    return resident_encoder(opened, device=device, want=EVERYTHING - absent)[0]
+
+
+def absent_parts(opened: OpenedCheckpoint) -> frozenset[Part]:
+    """Parts of the encoder's output, such as the pooled one, of which a checkpoint has nothing.
+
+    A model whose head reads single tokens is often saved without the pooler.
+
+    Raises:
+        CheckpointError: If a file is missing or damaged.
+    """
+    names = opened.encoder.spec.names(opened.encoder.config)
+    stored = {tensor.name for tensor in opened.tensors().values()}
+    component, format_ = Component("encoder", names), opened.description.format
+    serving = [row for row in names if row.part is not None]
+    there = {
+        row.part for row in serving if not stored.isdisjoint(stored_names(component, row, format_))
+    }
+    return frozenset(row.part for row in serving if row.part and row.part not in there)
 
 
 def resident_encoder(
@@ -106,27 +132,11 @@ def resident_encoder(
         slots={"encoder": opened.encoder.to_json(), "tokenizer": opened.tokenizer.to_json()},
         tokenizer=opened.tokenizer.spec.build(opened.tokenizer.config),
         registry=opened.registry,
+        absent=report.initialised,
     )
     if stored := opened.description.encoder_hash:
         require_hash(Path(opened.path), found=resident.hash, stored=stored)
     return resident, report
-
-
-def require_hash(folder: Path, *, found: str, stored: str) -> None:
-    """Refuse an encoder whose values are not those that its folder was written for.
-
-    Args:
-        folder: Folder of the encoder.
-        found: Hash of its values.
-        stored: Hash that they must have.
-
-    Raises:
-        CheckpointError: If the hashes differ.
-    """
-    if found != stored:
-        raise CheckpointError(
-            f"{folder}: damaged: its weights are not those that {ENCODER_FILE} was written for"
-        )
 
 
 def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, StoredTensor]:

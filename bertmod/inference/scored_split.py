@@ -90,8 +90,7 @@ def scored_splits(
         DataError: If the data is malformed.
     """
     for name in (*entry.splits("dev"), *tests):
-        read = entry.task.read(name)
-        examples = read if isinstance(read, Sequence) else list(read)
+        examples = examples_of(entry.task, name)
         features = entry.make_features(examples)
         if name in tests and not (features.targets or features.positions):
             continue
@@ -103,3 +102,13 @@ def scored_splits(
         if with_loss:
             losses = mean_loss(model, entry.slot.id, features, settings=settings)
         yield ScoredSplit(entry.task, name, examples, predictions, scores, losses)
+
+
+def examples_of(task: Task, split: str) -> Sequence[Example]:
+    """The examples of a split, in memory.
+
+    Raises:
+        DataError: If they cannot be read.
+    """
+    found = task.read(split)
+    return found if isinstance(found, Sequence) else list(found)

@@ -11,6 +11,7 @@ from bertmod.data.durable import OLD, existing_folder
 from bertmod.engine.run_folder import RECIPE_FILE
 from bertmod.errors import CheckpointError, DataError, RunFolderError
 from bertmod.model.record import TASK_FILE, TaskRecord, read_encoder_record, read_task_record
+from bertmod.recipe.load import load_recipe
 
 Source = Literal["mean", "best", "final"]
 
@@ -71,6 +72,24 @@ def require_run_recipe(values: Mapping[str, Any], path: Path, *, has: Mapping[st
             raise RunFolderError(f'{path}: not a recipe that a run wrote (no "{key}")')
     if not all(isinstance(slot, dict) and "id" in slot for slot in values["tasks"]):
         raise RunFolderError(f"{path}: not a recipe that a run wrote (a task without id)")
+
+
+def run_recipe(run: Path) -> Mapping[str, Any]:
+    """The recipe that a run wrote, in which every slot and every default is there.
+
+    Args:
+        run: The run folder.
+
+    Raises:
+        RecipeError: If it cannot be read.
+        RunFolderError: If no run wrote it.
+    """
+    path = run / RECIPE_FILE
+    values = load_recipe(str(path)).values
+    require_run_recipe(values, path, has={"adapters": list, "tokenizer": dict})
+    if not all("uses" in slot for slot in values["tasks"]):
+        raise RunFolderError(f'{path}: not a recipe that a run wrote (a task without "uses")')
+    return values
 
 
 def require_tasks(run: Path, slots: Sequence[Mapping[str, Any]], state: SavedState) -> None:

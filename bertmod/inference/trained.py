@@ -17,29 +17,23 @@ from bertmod.assemble.data import (
 )
 from bertmod.assemble.run import settle
 from bertmod.contracts.head import TaskInfo
-from bertmod.contracts.task import Example, Prediction, Task
-from bertmod.engine.evaluate import (
-    EvaluationSettings,
-    decode,
-    outputs_by_example,
-)
+from bertmod.contracts.task import Example, Prediction
+from bertmod.engine.evaluate import EvaluationSettings, decode, outputs_by_example
 from bertmod.engine.precision import answering_precision, resolve_device
-from bertmod.engine.run_folder import RECIPE_FILE
-from bertmod.errors import DataError, RunFolderError
+from bertmod.errors import DataError
 from bertmod.inference.adapter_files import fill_task
 from bertmod.inference.answers import predict_mixed
-from bertmod.inference.resident import require_hash
-from bertmod.inference.scored_split import ScoredSplit, scored_splits
+from bertmod.inference.scored_split import ScoredSplit, examples_of, scored_splits
 from bertmod.inference.states import (
     SavedState,
     Source,
-    require_run_recipe,
     require_tasks,
+    run_recipe,
     saved_states,
 )
-from bertmod.model.canonical import module_hash
+from bertmod.model.canonical import module_hash, require_hash
 from bertmod.model.multitask import MultiTaskModel
-from bertmod.recipe.load import load_recipe, raw_recipe
+from bertmod.recipe.load import raw_recipe
 from bertmod.recipe.resolve import resolve
 from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.registry import Registry, load_registry
@@ -102,6 +96,14 @@ class TrainedRun:
             DataError: If the run has no such task.
         """
         return self._load(task).prepared[task]
+
+    def model(self, task: str) -> MultiTaskModel:
+        """The model that answers a task, on its device; of other tasks it may be another.
+
+        Raises:
+            DataError: If the run has no such task.
+        """
+        return self._load(task).model
 
     def predict(
         self, task: str, examples: Sequence[Example], *, advance: Advance | None = None
@@ -201,7 +203,7 @@ class TrainedRun:
         Raises:
             DataError: If the data is missing, malformed, or has other labels than the head.
         """
-        loaded, entry = self._load(task), self._bound(task, data)
+        loaded, entry = self._load(task), self.bound(task, data)
         metrics = entry.slot.spec.metrics(entry.slot.config)
         tests = [
             name
@@ -223,7 +225,7 @@ class TrainedRun:
         Raises:
             DataError: If the data is missing, malformed, or has other labels than the head.
         """
-        return _read(self._bound(task, data).task, split)
+        return examples_of(self.bound(task, data).task, split)
 
     def files(self, task: str, split: str, data: Path | None = None) -> tuple[Path, ...]:
         """The files that a split is read from, whether they exist or not."""
@@ -248,8 +250,16 @@ class TrainedRun:
             return data
         return named_data_folder(str(self._values["data"]["dir"]))
 
-    def _bound(self, task: str, data: Path | None) -> PreparedTask:
-        """A task bound to a data folder whose labels are those of its head."""
+    def bound(self, task: str, data: Path | None = None) -> PreparedTask:
+        """A task bound to a data folder whose labels are those of its head.
+
+        Args:
+            task: Id of the task.
+            data: Data folder; None: the one that the run was trained on.
+
+        Raises:
+            DataError: If the data is missing, malformed, or has other labels than the head.
+        """
         entry = self.task(task)
         found = entry.task.setup(self._data(data))
         if found.labels not in (None, entry.info.labels):
@@ -364,7 +374,7 @@ def load_run(
     """
     folder = Path(run)
     states = saved_states(folder, source)
-    values = _run_recipe(folder / RECIPE_FILE)
+    values = run_recipe(folder)
     if source != "best":
         require_tasks(folder, values["tasks"], states[0])
     return TrainedRun(
@@ -372,24 +382,10 @@ def load_run(
     )
 
 
-def _run_recipe(path: Path) -> Mapping[str, Any]:
-    """The recipe that a run wrote, in which every slot and every default is there."""
-    values = load_recipe(str(path)).values
-    require_run_recipe(values, path, has={"adapters": list, "tokenizer": dict})
-    if not all("uses" in slot for slot in values["tasks"]):
-        raise RunFolderError(f'{path}: not a recipe that a run wrote (a task without "uses")')
-    return values
-
-
 def _check_encoder(recipe: ResolvedRecipe, model: MultiTaskModel, state: SavedState) -> None:
     """Refuse an encoder that is not the one its tasks were trained with."""
     found = module_hash(model.encoder, encoder_names(recipe), prefix="encoder.")
     require_hash(state.encoder, found=found, stored=state.encoder_hash)
-
-
-def _read(task: Task, split: str) -> Sequence[Example]:
-    found = task.read(split)
-    return found if isinstance(found, Sequence) else list(found)
 
 
 def _id(slot: Mapping[str, Any]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from bertmod.contracts.checkpoint import TensorName
+from bertmod.errors import CheckpointError
+from bertmod.model.record import ENCODER_FILE
 
 
 def own_names(module: nn.Module) -> tuple[TensorName, ...]:
@@ -76,16 +79,40 @@ def encoder_hash(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def module_hash(module: nn.Module, names: Sequence[TensorName], *, prefix: str = "") -> str:
+def module_hash(
+    module: nn.Module,
+    names: Sequence[TensorName],
+    *,
+    prefix: str = "",
+    absent: Collection[str] = (),
+) -> str:
     """``encoder_hash`` of a module's tensors, without a copy of them.
 
     Args:
         module: The component.
         names: What it declares.
         prefix: Put before every name, with its dot: ``encoder.``.
+        absent: Names, with the prefix, of tensors that do not count: their checkpoint lacks them.
     """
-    views = canonical_views(module, names)
-    return encoder_hash({prefix + name: view for name, view in views.items()})
+    named = {prefix + name: view for name, view in canonical_views(module, names).items()}
+    return encoder_hash({name: view for name, view in named.items() if name not in absent})
+
+
+def require_hash(folder: Path, *, found: str, stored: str) -> None:
+    """Refuse an encoder whose values are not those that its folder was written for.
+
+    Args:
+        folder: Folder of the encoder, or the run folder that has it.
+        found: Hash of its values.
+        stored: Hash that they must have.
+
+    Raises:
+        CheckpointError: If the hashes differ.
+    """
+    if found != stored:
+        raise CheckpointError(
+            f"{folder}: damaged: its weights are not those that {ENCODER_FILE} was written for"
+        )
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:

@@ -80,6 +80,7 @@ class ModelCard:
         versions: Program or library to its version.
         use: How to use it: Markdown.
         synthetic: Whether it was trained on the built-in sample.
+        library: What reads the folder, as the hub calls it.
     """
 
     title: str
@@ -94,6 +95,7 @@ class ModelCard:
     versions: Mapping[str, str] = field(default_factory=dict)
     use: str = ""
     synthetic: bool = False
+    library: str = "bertmod"
 
 
 def render_card(card: ModelCard) -> str:
@@ -127,7 +129,7 @@ def _front_matter(card: ModelCard) -> Iterator[str]:
     heads = [_bare(task.head) for task in card.tasks]
     adapters = [_bare(slot) for task in card.tasks for slot in task.adapters]
     values: dict[str, Any] = {
-        "library_name": "bertmod",
+        "library_name": card.library,
         "tags": list(dict.fromkeys(["bertmod", "bert", *adapters])),
     }
     if len(set(heads)) == 1 and heads[0] in PIPELINES:

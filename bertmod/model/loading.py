@@ -24,6 +24,12 @@ from bertmod.model.report import Reason, problem_text
 OWN_FORMAT = "bertmod"
 """The format whose names are the canonical ones."""
 
+ENCODER = "encoder"
+"""Prefix of the component that others borrow from."""
+
+PRECISIONS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+"""Kinds of numbers that mean what they say; those of 8 bits have scales in other tensors."""
+
 Allowed = Mapping[str, Sequence[str]]
 
 
@@ -59,6 +65,11 @@ class Component:
     want: frozenset[Part] | None = None
     required: bool = False
 
+    @property
+    def asked_for(self) -> bool:
+        """Whether its tensors go anywhere."""
+        return self.module is not None or self.into is not None
+
 
 @dataclass
 class _Account:
@@ -71,8 +82,21 @@ class _Account:
     missing: list[str] = field(default_factory=list)
     unequal: list[tuple[str, str]] = field(default_factory=list)
     misshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
-    rounded: list[str] = field(default_factory=list)
+    rounded: dict[str, None] = field(default_factory=dict)
     reordered: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is in a checkpoint: format name to name in the file and tensor."""
+
+    format: str
+    tensors: Mapping[str, tuple[str, StoredTensor]]
+
+    def tensors_of(self, component: Component, row: TensorName) -> list[tuple[str, StoredTensor]]:
+        """What the file has of a tensor, under each of its names."""
+        names = stored_names(component, row, self.format)
+        return [self.tensors[name] for name in names if name in self.tensors]
 
 
 @dataclass(frozen=True)
@@ -128,10 +152,12 @@ def load_tensors(
             does not name; everything is listed by name, and the model is then half loaded. Also
             if a tensor has values that are no finite floating-point numbers.
     """
-    files = _by_format_name(stored, source)
+    file = _File(description.format, _by_format_name(stored, source))
     account = _Account(source)
     for component in components:
-        _match(component, description.format, files, account)
+        _match(component, file, account)
+        if component.asked_for:
+            _compare_borrowed(component, components, file, account)
     unexpected = _unclaimed(stored, description, account)
     report = LoadReport(
         used=account.used,
@@ -182,29 +208,17 @@ def _by_format_name(
     return files
 
 
-def _match(
-    component: Component,
-    format_: str,
-    files: Mapping[str, tuple[str, StoredTensor]],
-    account: _Account,
-) -> None:
-    found = {
-        row.canonical: [
-            files[each] for each in stored_names(component, row, format_) if each in files
-        ]
-        for row in component.names
-        if row.tied is None
-    }
-    if component.module is None and component.into is None:
+def _match(component: Component, file: _File, account: _Account) -> None:
+    found = {row.canonical: file.tensors_of(component, row) for row in component.names}
+    if not component.asked_for:
         for tensors in found.values():
             for file_name, _ in tensors:
                 account.skipped[file_name] = f"nobody asked for {component.prefix}"
         return
-    places = _places(component, format_)
-    nothing = not any(found.values()) and not component.required
-    for row in component.names:
-        if row.tied is not None:
-            continue
+    places = _places(component, file.format)
+    own = [row for row in component.names if row.tied is None]
+    nothing = not any(found[row.canonical] for row in own) and not component.required
+    for row in own:
         place = places[row.canonical]
         if found[row.canonical]:
             _take(place, found[row.canonical], account)
@@ -212,6 +226,39 @@ def _match(
             account.initialised.append(place.name)
         else:
             account.missing.append(place.name)
+
+
+def _compare_borrowed(
+    component: Component, components: Sequence[Component], file: _File, account: _Account
+) -> None:
+    """Hold what the file repeats of the encoder against the encoder's own tensor in the file."""
+    for row in component.names:
+        repeated = [] if row.tied is None else file.tensors_of(component, row)
+        if not repeated:
+            continue
+        lent = f"{ENCODER}.{row.tied}"
+        original = _lent(row, components, file, account)
+        for file_name, stored in repeated:
+            if original is None:
+                account.skipped[file_name] = f"repeats {lent}, which was not asked for"
+                continue
+            account.used[file_name] = lent
+            value = _value(stored, file_name, account, transposed=file.format in row.transposed)
+            if not torch.equal(value, original):
+                account.unequal.append((file_name, lent))
+
+
+def _lent(
+    borrower: TensorName, components: Sequence[Component], file: _File, account: _Account
+) -> Tensor | None:
+    """The encoder's tensor that a row borrows, from the file; None if it is not to be had."""
+    for component in components:
+        for row in component.names if component.prefix == ENCODER else ():
+            if row.canonical == borrower.tied:
+                for file_name, stored in file.tensors_of(component, row):
+                    turned = file.format in row.transposed
+                    return _value(stored, file_name, account, transposed=turned)
+    return None
 
 
 def _places(component: Component, format_: str) -> dict[str, _Place]:
@@ -249,9 +296,7 @@ def _take(place: _Place, tensors: Sequence[tuple[str, StoredTensor]], account: _
             wanted = tuple(-1 if length is None else length for length in place.shape)
             account.misshaped[place.name] = (shape, wanted)
             continue
-        value = _value(stored, file_name, account)
-        if place.transposed:
-            value = value.t()
+        value = _value(stored, file_name, account, transposed=place.transposed)
         if place.order is not None:
             value = value[list(place.order)]
         if first is None:
@@ -263,13 +308,14 @@ def _take(place: _Place, tensors: Sequence[tuple[str, StoredTensor]], account: _
             account.unequal.append((file_name, place.name))
 
 
-def _value(stored: StoredTensor, file_name: str, account: _Account) -> Tensor:
-    """A tensor of the file, fp32."""
+def _value(stored: StoredTensor, file_name: str, account: _Account, *, transposed: bool) -> Tensor:
+    """A tensor of the file, fp32, with the axes of the canonical one."""
     value = stored.load()
-    if not value.is_floating_point():
+    if value.dtype not in PRECISIONS:
+        accepted = ", ".join(str(dtype).removeprefix("torch.") for dtype in PRECISIONS)
         raise CheckpointError(
             f'{account.source}: "{file_name}" holds {value.dtype} values; parameters are '
-            "floating-point numbers"
+            f"floating-point numbers\n  accepted: {accepted}"
         )
     single = value.to(torch.float32)
     if not torch.isfinite(single).all():
@@ -278,8 +324,8 @@ def _value(stored: StoredTensor, file_name: str, account: _Account) -> Tensor:
             "  the file is damaged, or training went astray"
         )
     if value.dtype == torch.float64 and not torch.equal(single.double(), value):
-        account.rounded.append(file_name)
-    return single
+        account.rounded[file_name] = None
+    return single.t() if transposed else single
 
 
 def _unclaimed(

@@ -9,6 +9,7 @@ import torch
 
 from bertmod.contracts.adapter import Adapter, MergeableAdapter
 from bertmod.contracts.encoder import Encoder, EncoderShape
+from bertmod.errors import CheckpointError
 
 
 def merged_encoder(encoder: Encoder, adapters: Mapping[str, Adapter]) -> Encoder:
@@ -27,16 +28,16 @@ def merged_encoder(encoder: Encoder, adapters: Mapping[str, Adapter]) -> Encoder
         adapters in evaluation mode, up to rounding.
 
     Raises:
-        ValueError: If one of the adapters cannot be merged; the message says which, and why.
+        CheckpointError: If one of the adapters cannot be merged; the message says which, and why.
     """
     if stuck := [name for name, each in adapters.items() if not isinstance(each, MergeableAdapter)]:
-        raise ValueError(
+        raise CheckpointError(
             f"{_quoted(stuck)} cannot be merged into the encoder's weights: an adapter that can "
             "has a method `merge`"
         )
     for name, adapter in adapters.items():
         if absent := [site for site in adapter.sites if site not in encoder.shape.sites]:
-            raise ValueError(f'"{name}" acts at {_quoted(absent)}, which this encoder lacks')
+            raise CheckpointError(f'"{name}" acts at {_quoted(absent)}, which this encoder lacks')
     merged = copy.deepcopy(encoder)
     with torch.no_grad():
         for site, layer, name in _order(encoder.shape, adapters):
@@ -57,7 +58,7 @@ def _merge(adapter: Adapter, name: str, *, site: str, layer: int, into: Encoder)
     try:
         adapter.merge(site, layer, into.projection)
     except ValueError as error:
-        raise ValueError(
+        raise CheckpointError(
             f'"{name}" cannot be merged at "{site}" in layer {layer}: {error}'
         ) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -11,12 +11,14 @@ from bertmod.contracts.checkpoint import LoadReport
 Reason = Literal["missing", "unexpected", "misshaped", "unequal"]
 
 MEANING: Mapping[Reason, str] = {
-    "missing": "missing from the file, though it has others of the same part",
+    "missing": "missing from the file",
     "unexpected": "in the file, but known to no part of the model",
     "misshaped": "of another shape",
     "unequal": "differing from what they should repeat",
 }
 LONGEST = 20
+LEVELS = {"heads": 2, "adapters": 3}
+"""Kind of a component to the parts of its name."""
 
 
 def problem_text(source: str, odd: Mapping[Reason, Sequence[str]], *, hint: bool = True) -> str:
@@ -43,9 +45,12 @@ def render_report(report: LoadReport) -> str:
     """A load report for people: a count for each outcome, then names by reason.
 
     Args:
-        report: What ``load_tensors`` returned; tensors that were used are only counted.
+        report: What ``load_tensors`` returned; tensors that were used are only counted, by what
+            they are part of.
     """
-    lines = [f"{_count(list(report.used))} used"]
+    parts = Counter(_part(name) for name in report.used.values())
+    told = ", ".join(f"{part} {count}" for part, count in parts.items())
+    lines = [f"{_count(list(report.used))} used" + (f": {told}" if told else "")]
     reasons: dict[str, list[str]] = defaultdict(list)
     for name, reason in report.skipped.items():
         reasons[reason].append(name)
@@ -63,7 +68,16 @@ def render_report(report: LoadReport) -> str:
     ):
         if names:
             lines.extend(_listed(title, names))
+    for head, labels in report.unnamed.items():
+        order = ", ".join(labels)
+        lines.append(f"label names unknown in the file: {head} taken in the task's order {order}")
     return "\n".join(lines)
+
+
+def _part(name: str) -> str:
+    """What a canonical name belongs to: ``encoder``, ``heads.cola``, ``adapters.cola.pals``."""
+    kind = name.split(".")[0]
+    return ".".join(name.split(".")[: LEVELS.get(kind, 1)])
 
 
 def _listed(title: str, names: Sequence[str]) -> list[str]:

@@ -21,8 +21,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         OSError: If the disk is full or the folder cannot be written.
     """
     plain = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    path.touch()
+    mode = path.stat().st_mode  # that of any new file; the library's own are their owner's alone
     try:
         save_file(plain, path, metadata={"format": "pt"})
+        path.chmod(mode)
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:

@@ -229,20 +229,41 @@ def _check_targets(draft: Draft, task: Half, head: Half) -> None:
     has = task.ask(task.spec.targets, task.config)
     reads = head.ask(head.spec.targets, head.config)
     if all(has.get(name) == kind for name, kind in reads.items()):
+        _check_labels(draft, task, head)
         return
     what = f"{head.label} reads {_targets(reads)}, {task.label} has {_targets(has)}"
-    draft.add((*head.path, "name"), what, f"heads that suit it: {listed(_suiting(draft, has))}")
+    suiting = _suiting(draft, has, _num_labels(task))
+    draft.add((*head.path, "name"), what, f"heads that suit it: {listed(suiting)}")
 
 
-def _suiting(draft: Draft, has: Any) -> list[str]:
-    """Heads that, with default options, read only targets that there are."""
+def _check_labels(draft: Draft, task: Half, head: Half) -> None:
+    """A head of a number of labels of its own suits a task of as many."""
+    count, own = _num_labels(task), head.spec.labels
+    if own is not None and count not in (None, len(own)):
+        what = (
+            f"{head.label} tells {len(own)} labels apart ({listed(own)}), {task.label} has {count}"
+        )
+        has = task.ask(task.spec.targets, task.config)
+        suiting = listed(_suiting(draft, has, count))
+        draft.add((*head.path, "name"), what, f"heads that suit it: {suiting}")
+
+
+def _num_labels(task: Half) -> int | None:
+    """Labels of a task; None if only the data tells."""
+    count: int | None = task.ask(task.spec.num_labels, task.config)
+    return count
+
+
+def _suiting(draft: Draft, has: Any, count: int | None) -> list[str]:
+    """Heads that, with default options, read only targets that there are, and take the labels."""
     names = []
     for entry in draft.registry.entries("head"):
         spec: Any = entry.spec
         if any(field.is_required() for field in spec.config.model_fields.values()):
             continue
         reads = Half("head", (), entry=entry).ask(spec.targets, spec.config())
-        if all(has.get(name) == kind for name, kind in reads.items()):
+        fits = spec.labels is None or count in (None, len(spec.labels))
+        if fits and all(has.get(name) == kind for name, kind in reads.items()):
             names.append(spec.name)
     return names
 

@@ -116,7 +116,7 @@ class Draft:
         optimizer: Optimizer.
         schedule: Schedule.
         trackers: Trackers.
-        notes: What the command line replaced.
+        notes: Which loader was found, and what the command line replaced.
     """
 
     raw: RawRecipe

@@ -13,6 +13,7 @@ import platformdirs
 from bertmod.errors import BertmodError
 from bertmod.recipe.draft import Draft, Half
 from bertmod.recipe.schema import AUTO
+from bertmod.recipe.suspects import suspects
 from bertmod.recipe.validate import json_schema
 from bertmod.registry import Entry, UnknownNameError
 from bertmod.sample import sample_folder
@@ -71,7 +72,9 @@ def _claimant(draft: Draft, path: str) -> Entry[Any] | None:
         if reason is not None:
             claims.append((entry, reason))
     if len(claims) == 1:
-        return claims[0][0]
+        entry, reason = claims[0]
+        draft.notes.append(f"checkpoint.path: read as {entry.spec.name} ({reason})")
+        return entry
     if claims:
         owners = " and ".join(f"{entry.full_name} ({reason})" for entry, reason in claims)
         choice = " or ".join(f'"name": "{entry.full_name}"' for entry, _ in claims)
@@ -79,7 +82,8 @@ def _claimant(draft: Draft, path: str) -> Entry[Any] | None:
         return None
     what = f"no loader knows {path}" if os.path.lexists(path) else f"there is no {path}"
     looked = [f"{entry.spec.name}: {entry.spec.summary}" for entry in entries]
-    draft.add(where, what, "looked for:", *(f"  {line}" for line in looked or ["nothing"]))
+    lines = [*suspects(path), "looked for:", *(f"  {line}" for line in looked or ["nothing"])]
+    draft.add(where, what, *lines)
     return None
 
 
@@ -97,6 +101,9 @@ def _describe(draft: Draft, half: Half) -> None:
     except BertmodError as error:
         first, *more = str(error).splitlines()
         draft.add(("checkpoint", "path"), first, *more)
+        return
+    if draft.description is not None and draft.description.pinned:
+        half.keys = half.keys.model_copy(update={"path": draft.description.pinned})
 
 
 def _founded(draft: Draft, kind: str, found: Mapping[str, Any] | None) -> Half:

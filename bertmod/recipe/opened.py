@@ -87,7 +87,8 @@ def open_checkpoint(
     try:
         draft.raise_if_wrong()
     except RecipeError as error:
-        raise CheckpointError("\n".join(_lines(error.problems))) from None
+        vocab = draft.tokenizer.options.get("vocab")
+        raise CheckpointError("\n".join(_lines(error.problems, vocab))) from None
     assert draft.checkpoint is not None
     assert draft.description is not None
     assert draft.shape is not None
@@ -100,11 +101,14 @@ def open_checkpoint(
         encoder=slot_of(draft.encoder),
         tokenizer=slot_of(draft.tokenizer),
         shape=draft.shape,
-        notes=tuple(draft.notes),
+        notes=tuple(note.removeprefix(f"{OWN_PATH}: ") for note in draft.notes),
     )
 
 
-def _lines(problems: Sequence[Problem]) -> Iterator[str]:
+def _lines(problems: Sequence[Problem], vocab: str | None) -> Iterator[str]:
+    """Problems as lines; those of the files that the checkpoint itself named, by file."""
+    places = {OWN_PATH: "", "tokenizer.vocab": f"{vocab}: " if vocab else "the vocabulary: "}
     for problem in problems:
-        yield problem.what if problem.path == OWN_PATH else f"{problem.path}: {problem.what}"
+        place = places.get(problem.path, f"{problem.path}: ")
+        yield problem.what if problem.what.startswith(place) else place + problem.what
         yield from (f"  {line}" for line in problem.more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from bertmod.contracts.checkpoint import CheckpointDescription
@@ -138,7 +138,8 @@ class ResolvedRecipe:
         schedule: Schedule.
         trackers: Trackers.
         shape: The encoder's shape.
-        notes: What the command line replaced, one line each, to be told to the user.
+        notes: Which loader was found and what the command line replaced, one line each, to be told
+            to the user; no part of the recipe.
     """
 
     title: str
@@ -160,7 +161,7 @@ class ResolvedRecipe:
     schedule: ResolvedSlot[ScheduleSpec, ScheduleKeys]
     trackers: tuple[ResolvedSlot[TrackerSpec, NoKeys], ...]
     shape: EncoderShape
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def training_tasks(self) -> tuple[ResolvedTask, ...]:

@@ -63,7 +63,8 @@ def wants(subject: Subject) -> list[frozenset[Part]]:
 
 def shape(subject: Subject) -> None:
     """The module's shape is the spec's, with as many blocks as layers, hidden states among the
-    parts it provides, and end sites among its sites.
+    parts it provides, end sites among its sites, and the size of the vocabulary stated where word
+    embeddings are provided.
     """
     told, module = subject.spec.shape(subject.config), fresh(subject)
     require(module.shape == told, f"module.shape is {module.shape}, its spec says {told}")
@@ -73,6 +74,8 @@ def shape(subject: Subject) -> None:
     require("hidden" in told.provides, "its shape does not provide hidden")
     lost = sorted(told.end_sites - set(told.sites))
     require(not lost, f"end_sites has {listed(lost)}, which is no site")
+    known = told.vocab_size is not None or "word_embeddings" not in told.provides
+    require(known, "it provides word_embeddings, but its shape states no vocab_size")
 
 
 def outputs(subject: Subject) -> None:
@@ -99,6 +102,7 @@ def outputs(subject: Subject) -> None:
                 module
             )
             require(own, "word_embeddings is not the encoder's own matrix")
+            _require_part(matrix, "word_embeddings", (about.vocab_size, about.hidden_size))
 
 
 def active_parameters(subject: Subject) -> None:

@@ -16,7 +16,7 @@ from bertmod.data.collate import collate, row_layout
 from bertmod.data.features import Column, FeatureTable
 from bertmod.nn.initialisation import initialise
 from bertmod.testing.bench import LABELS, rows_of, stir
-from bertmod.testing.subject import Subject, host_shape
+from bertmod.testing.subject import HOST, Subject, host_shape
 
 ROWS = (5, 9, 2, 30, 7, 4, 3)
 """Real tokens of the rows: packed, some of them have padding at their ends and some have none."""
@@ -28,17 +28,21 @@ MAX_LENGTH = 32
 """Longest row of the task, tokens."""
 
 VALUES, CLASSES = {"value"}, {"class", "classes", "flags"}
-UNLABELLED = {"choice", "position", "positions"}
+UNLABELLED = {"choice", "position", "positions", "pieces"}
 
 
 def info_of(subject: Subject) -> TaskInfo:
-    """Three labels, counted, for a head of classes; a range for one of values; else neither."""
+    """The head's own labels or three, counted, for a head of classes; a range for one of values;
+    else neither.
+    """
     kinds = set(subject.spec.targets(subject.config).values())
     if kinds <= VALUES | UNLABELLED and kinds & VALUES:
         return TaskInfo(value_range=(0.0, 5.0), fingerprint="conformance")
     if kinds <= UNLABELLED:
         return TaskInfo(fingerprint="conformance")
-    return TaskInfo(labels=LABELS, fingerprint="conformance", label_counts=(6, 3, 1))
+    labels = subject.spec.labels or LABELS
+    counts = (6, 3, *(1,) * len(labels))[: len(labels)]
+    return TaskInfo(labels=labels, fingerprint="conformance", label_counts=counts)
 
 
 def fresh(subject: Subject, *, seed: int = 0, info: TaskInfo | None = None) -> Any:
@@ -104,16 +108,19 @@ def _targets(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Targets and positions of one feature; every second token of it is a word."""
     tokens = sum(len(row["input_ids"]) for row in rows)
+    classes = len(subject.spec.labels or LABELS)
     words = np.arange(0, tokens, 2)
     targets: dict[str, np.ndarray] = {}
     positions: dict[str, np.ndarray] = {}
     for name, kind in kinds.items():
         if kind == "class":
-            targets[name] = np.asarray(draws.integers(0, len(LABELS)))
+            targets[name] = np.asarray(draws.integers(0, classes))
         elif kind == "classes":
-            targets[name] = draws.integers(0, len(LABELS), len(words))
+            targets[name] = draws.integers(0, classes, len(words))
+        elif kind == "pieces":
+            targets[name] = draws.integers(0, HOST["vocab_size"], len(words))
         elif kind == "flags":
-            targets[name] = draws.integers(0, 2, len(LABELS)).astype(np.float32)
+            targets[name] = draws.integers(0, 2, classes).astype(np.float32)
         elif kind == "value":
             targets[name] = np.asarray(draws.uniform(0, 1), np.float32)
         elif kind == "choice":

@@ -13,6 +13,7 @@ from bertmod.testing import (
     adapters_in_model,
     encoder_sites,
     encoders,
+    exporters,
     general,
     heads,
     loaders,
@@ -46,6 +47,7 @@ SUITES: Mapping[str, tuple[Check, ...]] = {
         ("loader", loaders.CHECKS),
         ("metric", metrics.CHECKS),
         ("tracker", trackers.CHECKS),
+        ("exporter", exporters.CHECKS),
     )
 }
 """Kind to the checks of a component with one set of options."""

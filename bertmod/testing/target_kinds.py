@@ -42,6 +42,9 @@ def require_kinds(
             count = len(info.labels or ())
             what = f"target {name} is no index into {count} labels"
             require(_are_indices(values, count), f"{told}: {what}")
+        elif kind == "pieces":
+            right = values.dtype.kind in "iu" and bool((values >= -1).all())
+            require(right, f"{told}: target {name} has what is no index into a vocabulary")
         elif kind == "choice":
             what = f"target {name} is no index into the rows of its feature"
             require(_are_indices(values, np.diff(table.row_bounds)), f"{told}: {what}")

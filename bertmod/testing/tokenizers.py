@@ -174,6 +174,20 @@ def files_round_trip(subject: Subject) -> None:
         require(same, "made again from its files it has another fingerprint")
 
 
+def pipeline(subject: Subject) -> None:
+    """The pipeline of the spec, if it has one, gives the same pieces in the library tokenizers."""
+    if subject.spec.pipeline is None:
+        return
+    from tokenizers import Tokenizer
+
+    library = Tokenizer.from_str(subject.spec.pipeline(subject.config))
+    table = build(subject).texts(TEXTS)
+    for index, text in enumerate(TEXTS):
+        found = library.encode(text, add_special_tokens=False).ids
+        same = found == _ids(table, index)
+        require(same, f"the pipeline cuts text {shown(text)} into other pieces")
+
+
 CHECKS = (
     vocabulary,
     piece_tables,
@@ -183,6 +197,7 @@ CHECKS = (
     truncation,
     same_again,
     files_round_trip,
+    pipeline,
 )
 
 

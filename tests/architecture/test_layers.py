@@ -32,7 +32,7 @@ LEVELS = {
     "inference": 8,
     "planning": 8,
     "scaffold": 8,
-    "convert": 8,
+    "convert": 9,
     "testing": 9,
     "cli": 10,
     "__main__": 11,

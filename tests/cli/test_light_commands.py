@@ -71,7 +71,7 @@ def test_list_of_an_unknown_kind(bertmod):
         "",
         'error: no kind called "adaptr", did you mean "adapter"?\n'
         "    kinds: encoder, tokenizer, adapter, head, task, sampler, optimizer, schedule, "
-        "loader, metric, tracker\n",
+        "loader, metric, tracker, exporter\n",
     )
 
 

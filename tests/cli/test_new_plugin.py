@@ -51,7 +51,7 @@ MESSAGES = {
     ("adaptor", "my_gate"): (
         'error: no kind called "adaptor", did you mean "adapter"?\n'
         "    kinds: encoder, tokenizer, adapter, head, task, sampler, optimizer, schedule, loader, "
-        "metric, tracker\n"
+        "metric, tracker, exporter\n"
     ),
     ("adapter", "MyGate"): (
         'error: "MyGate" is not lower_snake: small letters, digits, single _\n    write "my_gate"\n'

@@ -136,14 +136,16 @@ def test_a_longer_run_on_resume(here, trained, tmp_path) -> None:
 def test_another_run_as_the_checkpoint(here, recipe, trained, tmp_path) -> None:
     name = recipe(tasks=[{"name": "rte"}, {"name": "cola"}], adapters=[], seed=7)
     result = here("run", name, "--checkpoint", trained, "--output", "out", "--quiet", *STILL)
-    assert (result.returncode, result.stderr) == (0, "")
+    took = "read as bertmod (best/mean/encoder/config.json says it is bertmod's)"
+    assert (result.returncode, result.stderr) == (0, f"note: checkpoint.path: {took}\n")
     assert same_weights(trained / "best/mean/encoder", tmp_path / "out/final/encoder")
     assert not same_weights(trained / "best/mean/rte", tmp_path / "out/final/rte")
     lock = json.loads((tmp_path / "out/lock.json").read_text())
     assert str(trained / "best/mean/encoder/model.safetensors") in lock["checkpoint"]
-    assert (
-        "tensors skipped: task head that nobody asked for" in (tmp_path / "out/log.txt").read_text()
-    )
+    log = (tmp_path / "out/log.txt").read_text()
+    assert f"checkpoint {trained}, read by the loader bertmod/bertmod\n" in log
+    assert "\n39 tensors used: encoder 39\n" in log
+    assert "tensors skipped: task head that nobody asked for" in log
 
 
 @pytest.mark.parametrize("use", [["heads", "adapters"], ["rte"]])
@@ -155,11 +157,30 @@ def test_heads_and_adapters_of_another_run(here, recipe, trained, tmp_path, use)
         seed=7,  # fresh weights differ from those of the other run
     )
     result = here("run", name, "--output", "out", "--quiet", *STILL)
-    assert (result.returncode, result.stderr) == (0, "")
+    took = "read as bertmod (encoder/config.json says it is bertmod's)"
+    assert (result.returncode, result.stderr) == (0, f"note: checkpoint.path: {took}\n")
     assert same_weights(trained / "final/encoder", tmp_path / "out/final/encoder")
     assert same_weights(trained / "final/rte", tmp_path / "out/final/rte")
+    log = (tmp_path / "out/log.txt").read_text()
+    for part in ("encoder 39", "heads.rte 2", "adapters.rte.pals"):
+        assert f" {part}" in log
     cola = same_weights(trained / "final/cola", tmp_path / "out/final/cola")
     assert cola is ("heads" in use)
+
+
+def test_a_checkpoint_whose_encoder_was_changed(here, recipe, trained, tmp_path) -> None:
+    shutil.copytree(trained / "final", tmp_path / "changed")
+    path = tmp_path / "changed/encoder/model.safetensors"
+    tensors = load_file(path)
+    tensors["encoder.embeddings.norm.bias"][0] += 1
+    save_file(tensors, path)
+    result = here("run", recipe(), "--checkpoint", "changed", "--output", "out")
+    assert result.returncode == 2
+    assert result.stderr.endswith(
+        f"error: {tmp_path / 'changed'}: damaged: its weights are not those that config.json was "
+        "written for\n"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def _config(vocab: Path) -> dict[str, object]:
@@ -202,6 +223,8 @@ def test_a_hugging_face_folder(here, recipe, sample, tmp_path) -> None:
             ("max_position_embeddings", 64),
         )
     )
+    took = "read as huggingface (config.json of a BERT model beside model.safetensors)"
+    notes += f"note: checkpoint.path: {took}\n"
     assert sorted(result.stderr.splitlines()) == sorted(notes.splitlines())
     stored = weights(tmp_path / "out/final/encoder")
     rows = bert_names(BertConfig(**config))

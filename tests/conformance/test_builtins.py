@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import bertmod
-from bertmod import TaskInfo
+from bertmod import CheckpointContent, TaskInfo
 from bertmod.library import build_adapter, build_encoder, build_head, installed
 from bertmod.model.canonical import canonical_tensors
 from bertmod.model.folder import write_encoder, write_task
@@ -41,7 +41,8 @@ def stored(rows: Any, format_: str, index: int = 0) -> dict[str, torch.Tensor]:
     draws = torch.Generator().manual_seed(index)
     found = {}
     for row in rows:
-        value = torch.randn([length or 2 for length in row.shape], generator=draws)
+        sides = row.shape[::-1] if format_ in row.transposed else row.shape
+        value = torch.randn([length or 2 for length in sides], generator=draws)
         for name in (row.stored[format_], *row.copies.get(format_, ())):
             found[name.replace("{task}", str(index))] = value.clone()
     return found
@@ -58,6 +59,38 @@ def huggingface(folder: Path) -> None:
     values = {**SIZES, "model_type": "bert", "hidden_act": "gelu", "type_vocab_size": 2}
     (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
     write_vocabulary(folder)
+
+
+def pytorch_pretrained_bert(folder: Path) -> None:
+    """A checkpoint of the first port, with the old spelling of LayerNorm."""
+    tensors = {
+        f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma"): tensor
+        for name, tensor in stored(names("encoder", "bert", SIZES), "huggingface").items()
+    }
+    torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    values = {**SIZES, "hidden_act": "gelu", "type_vocab_size": 2}
+    (folder / "bert_config.json").write_text(json.dumps(values), encoding="utf-8")
+    write_vocabulary(folder)
+
+
+def tensorflow(folder: Path) -> None:
+    """A checkpoint of Google's programs with a classifier, as bertmod writes it."""
+    encoder = build_encoder(**SIZES)
+    head = names("head", "classification", {}, encoder.shape)
+    spec: Any = installed().get("encoder", "bert").spec
+    content = CheckpointContent(
+        encoder={"name": "bert", **spec.complete(spec.config(**SIZES)).model_dump()},
+        tokenizer={"name": "wordpiece", "vocab": "vocab.txt"},
+        files={"vocab.txt": ("\n".join(VOCABULARY) + "\n").encode()},
+        tensors={
+            "encoder": stored(names("encoder", "bert", SIZES), "tensorflow"),
+            "heads.cola": stored(head, "tensorflow"),
+        },
+        heads={"cola": {"name": "bertmod/classification"}},
+        infos={"cola": TaskInfo(labels=("0", "1"))},
+    )
+    writer: Any = installed().get("loader", "tensorflow").spec
+    writer.writer.write(content, folder)
 
 
 def bert_n_pals(folder: Path) -> None:
@@ -278,6 +311,7 @@ test_builtins = conformance(
         "token_classification": [{"class_weights": {"yes": 3.0}}],
         "multi_label": [{"positive_weights": {"no": 2.0}}],
         "span": [{"mask_padding": False}],
+        "masked_lm": [{"mask_id": 7, "hidden_act": "gelu_tanh", "top_k": 3}],
         "jsonl": [{"every_steps": 3}],
         "squad": [
             {**SPANS, "test": "SQuAD/test-v1.1.json"},
@@ -300,5 +334,11 @@ test_builtins = conformance(
         "table": tables,
         "xnli": xnli,
     },
-    checkpoint={"huggingface": huggingface, "bert_n_pals": bert_n_pals, "bertmod": own_model},
+    checkpoint={
+        "huggingface": huggingface,
+        "pytorch_pretrained_bert": pytorch_pretrained_bert,
+        "bert_n_pals": bert_n_pals,
+        "bertmod": own_model,
+        "tensorflow": tensorflow,
+    },
 )

@@ -263,6 +263,17 @@ def test_tokenizers(verdict, tokenizer: Any, check: str, told: str) -> None:
     assert told in verdict(replace(spec, build=build), check)
 
 
+def test_a_pipeline_that_cuts_otherwise(verdict) -> None:
+    spec = builtin("tokenizer", "wordpiece")
+    assert spec.pipeline is not None
+
+    def pipeline(config: Any) -> str:
+        return spec.pipeline(config.model_copy(update={"split_cjk": False}))
+
+    told = verdict(replace(spec, pipeline=pipeline), "pipeline")
+    assert 'the pipeline cuts text "unaffable na' in told
+
+
 # Tasks.
 
 

@@ -39,7 +39,7 @@ def test_code_is_what_is_rendered(
     files = rendered(page(kind), kind)
     parts = [block for block in blocks(f"docs/plugins/{kind}.md") if block.reason.startswith(PART)]
     assert any(block.language == "python" for block in parts)
-    assert kind == "metric" or any(block.language == "json" for block in parts)
+    assert kind in ("metric", "exporter") or any(block.language == "json" for block in parts)
     for block in parts:
         code = files[block.reason.removeprefix(PART)]
         if block.language == "json":

@@ -40,6 +40,7 @@ def test_minilm(reference, minilm: Path) -> None:
         "name": "bertmod/wordpiece",
         "vocab": str(minilm / "vocab.txt"),
         "lower_case": True,
+        "max_word_length": 100,
     }
     assert loaded.report.initialised == ()
     assert set(loaded.report.skipped.values()) <= {"constant buffer"}

@@ -30,8 +30,9 @@ NAMES = {
     "loader": "my_arrays",
     "metric": "my_recall",
     "tracker": "my_lines",
+    "exporter": "my_program",
 }
-WITH_RECIPE = [kind for kind in KINDS if kind != "metric"]
+WITH_RECIPE = [kind for kind in KINDS if kind not in ("metric", "exporter")]
 
 SHORT = (
     *("training.num_epochs=1", "training.steps_per_epoch=2", "training.global_batch_size=4"),
@@ -210,7 +211,7 @@ def test_its_recipe_checks(answers: Mapping[str, Any], kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*WITH_RECIPE, "metric"])
 def test_its_recipe_runs(answers: Mapping[str, Any], kind: str) -> None:
     """Two steps; the metric in the recipe of the task, which names it."""
     status, out, err = answers[f"run {kind}"]

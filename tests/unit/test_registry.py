@@ -63,7 +63,7 @@ def test_kinds_are_singular_or_plural():
     assert told(one.kind, "smpler") == (
         'no kind called "smpler", did you mean "sampler"?\n'
         "    kinds: encoder, tokenizer, adapter, head, task, sampler, optimizer, schedule, loader, "
-        "metric, tracker"
+        "metric, tracker, exporter"
     )
 
 

@@ -181,6 +181,7 @@ def shape(config: BertConfig) -> EncoderShape:
         end_sites=frozenset({"embedding_output", "encoder_output"}),
         layer_norm_eps=sizes.layer_norm_eps,
         layer_names=layer_names(hidden, inner),
+        vocab_size=sizes.vocab_size,
     )
 
 

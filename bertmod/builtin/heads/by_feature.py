@@ -28,10 +28,15 @@ def tokens_by_feature(values_T: Tensor, batch: Batch) -> list[np.ndarray]:
 
     Packed batches have padding too, a little of it.
     """
+    features = batch.feature_of_row_R.cpu().numpy()
+    counts = np.bincount(features, batch.context.lengths_R.cpu().numpy()).astype(np.int64)
+    return _split(values_T[real_tokens(batch)].cpu().numpy(), counts)
+
+
+def real_tokens(batch: Batch) -> Tensor:
+    """Which tokens of a batch are no padding, (tokens,), bool."""
     context = batch.context
-    real_T = context.position_of_token_T < context.lengths_R[context.row_of_token_T]
-    features, lengths = batch.feature_of_row_R.cpu().numpy(), context.lengths_R.cpu().numpy()
-    return _split(values_T[real_T].cpu().numpy(), np.bincount(features, lengths).astype(np.int64))
+    return context.position_of_token_T < context.lengths_R[context.row_of_token_T]
 
 
 def _split(values: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:

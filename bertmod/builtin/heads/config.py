@@ -22,6 +22,15 @@ ALONE = {"huggingface": "classifier", "bert_n_pals": "classifier"}
 SPAN = {"huggingface": "qa_outputs", "bert_n_pals": "qa_outputs", TENSORFLOW: "cls/squad/"}
 """Format to the name there of the linear layer of starts and ends."""
 
+NEXT_SENTENCE = {"huggingface": "cls.seq_relationship", TENSORFLOW: "cls/seq_relationship/"}
+"""Format to the name there of the linear layer that tells whether a text follows."""
+
+NEXT_OR_RANDOM = ("next", "random")
+"""Labels of what follows and what does not, in the order of the logits of released models."""
+
+WORDS = "embeddings.word_embeddings.weight"
+"""The encoder's tensor that a head of masked pieces borrows."""
+
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ClassWeights = Literal["balanced"] | dict[str, Weight]
 
@@ -79,6 +88,79 @@ class SpanConfig(ComponentConfig):
         description="Whether padding is kept out of the softmax over a row's tokens; false pads "
         "every row to the task's max_length and takes it in, as the original programs did.",
     )
+
+
+class MaskedLmConfig(ComponentConfig):
+    """Options of ``masked_lm``."""
+
+    hidden_act: Literal["gelu", "gelu_tanh", "relu"] = Field(
+        "gelu",
+        description="Activation of the dense layer before the word embeddings: gelu (exact, erf), "
+        "gelu_tanh (its tanh approximation) or relu; that of the encoder in released models.",
+    )
+    mask_id: int | None = Field(
+        None,
+        ge=0,
+        description="Index of [MASK] in the vocabulary: pieces are then predicted for such tokens "
+        "alone. Null: for every token, which takes a vocabulary of logits for each.",
+    )
+    top_k: int = Field(
+        5, gt=0, description="How many of a token's most likely pieces are kept, pieces."
+    )
+
+
+class NextSentenceConfig(ComponentConfig):
+    """Options of ``next_sentence``: none."""
+
+
+def vocabulary(shape: EncoderShape) -> int:
+    """Rows of an encoder's word embeddings.
+
+    Raises:
+        ValueError: If it does not say.
+    """
+    if shape.vocab_size is None:
+        raise ValueError("the encoder's shape states no vocab_size, which a masked_lm head needs")
+    return shape.vocab_size
+
+
+def num_masked_lm(shape: EncoderShape) -> int:
+    """Parameters of a head of masked pieces: dense layer, LayerNorm and the output's bias."""
+    return (shape.hidden_size + 1 + 2) * shape.hidden_size + vocabulary(shape)
+
+
+def masked_lm_names(shape: EncoderShape) -> tuple[TensorName, ...]:
+    """Names of a head of masked pieces; its decoder is the encoder's word embeddings."""
+    hidden, pieces = shape.hidden_size, vocabulary(shape)
+    here, google = "cls.predictions.transform.", "cls/predictions/transform/"
+    rows = [
+        TensorName(
+            f"transform.{ours}",
+            (hidden, hidden) if theirs == "dense/kernel" else (hidden,),
+            {"huggingface": f"{here}{port}", TENSORFLOW: f"{google}{theirs}"},
+            transposed=frozenset({TENSORFLOW} if theirs == "dense/kernel" else ()),
+            norm=ours.startswith("norm"),
+        )
+        for ours, port, theirs in (
+            ("dense.weight", "dense.weight", "dense/kernel"),
+            ("dense.bias", "dense.bias", "dense/bias"),
+            ("norm.weight", "LayerNorm.weight", "LayerNorm/gamma"),
+            ("norm.bias", "LayerNorm.bias", "LayerNorm/beta"),
+        )
+    ]
+    bias = TensorName(
+        "bias",
+        (pieces,),
+        {"huggingface": "cls.predictions.bias", TENSORFLOW: "cls/predictions/output_bias"},
+        also_read={"huggingface": ("cls.predictions.decoder.bias",)},
+    )
+    decoder = TensorName(
+        "decoder.weight",
+        (pieces, hidden),
+        {"huggingface": "cls.predictions.decoder.weight"},
+        tied=WORDS,
+    )
+    return (*rows, bias, decoder)
 
 
 def num_parameters(shape: EncoderShape, num_outputs: int) -> int:

@@ -10,8 +10,10 @@ from bertmod import EncoderShape, HeadContext, HeadSpec, Part, TensorName, hooki
 from bertmod.builtin.heads import config as heads
 from bertmod.builtin.heads.config import (
     ClassificationConfig,
+    MaskedLmConfig,
     MultiLabelConfig,
     MultipleChoiceConfig,
+    NextSentenceConfig,
     RegressionConfig,
     SpanConfig,
     TokenClassificationConfig,
@@ -24,8 +26,10 @@ BERTMOD_CONTRACT = 1
 
 __all__ = [
     "ClassificationConfig",
+    "MaskedLmConfig",
     "MultiLabelConfig",
     "MultipleChoiceConfig",
+    "NextSentenceConfig",
     "RegressionConfig",
     "SpanConfig",
     "TokenClassificationConfig",
@@ -77,6 +81,32 @@ def build_span(config: SpanConfig, context: HeadContext) -> Module:
     return AnswerSpan(config, context)
 
 
+def build_masked_lm(config: MaskedLmConfig, context: HeadContext) -> Module:
+    """A fresh head that finds masked pieces."""
+    from bertmod.builtin.heads.masked_lm import MaskedLm
+
+    return MaskedLm(config, context)
+
+
+def build_next_sentence(config: NextSentenceConfig, context: HeadContext) -> Module:
+    """A fresh head that tells whether a text follows."""
+    from bertmod.builtin.heads.next_sentence import NextSentence
+
+    return NextSentence(config, context)
+
+
+def masked_lm_parameters(config: MaskedLmConfig, shape: EncoderShape, labels: int) -> int:
+    """Parameters of ``masked_lm``, whose outputs are the vocabulary's."""
+    del config, labels
+    return heads.num_masked_lm(shape)
+
+
+def masked_lm_names(config: MaskedLmConfig, shape: EncoderShape) -> Sequence[TensorName]:
+    """Names of the tensors of ``masked_lm``."""
+    del config
+    return heads.masked_lm_names(shape)
+
+
 def constant(value: Any, config: Any) -> Any:
     """``value``, whatever the options are."""
     del config
@@ -106,17 +136,23 @@ def layer(name: str, outputs: int | None, stored: Mapping[str, str]) -> dict[str
     return {"num_parameters": num_parameters, "names": names}
 
 
-def reads(part: Part, **targets: str) -> dict[str, Any]:
-    """The spec's ``want`` and ``targets``, name to kind, of a head that reads one part."""
+def reads(*parts: Part, **targets: str) -> dict[str, Any]:
+    """The spec's ``want`` and ``targets``, name to kind, of a head that reads these parts."""
     return {
-        "want": partial(constant, frozenset({part})),
+        "want": partial(constant, frozenset(parts)),
         "targets": partial(constant, targets),
     }
 
 
 @hookimpl
 def bertmod_heads() -> Iterator[HeadSpec]:
-    """Heads on the pooled output, and on each token's."""
+    """Heads on the pooled output, on each token's, and those of pre-training."""
+    yield from _pooled_heads()
+    yield from _token_heads()
+    yield from _pretraining_heads()
+
+
+def _pooled_heads() -> Iterator[HeadSpec]:
     yield HeadSpec(
         name="classification",
         config=ClassificationConfig,
@@ -152,6 +188,9 @@ def bertmod_heads() -> Iterator[HeadSpec]:
         **reads("pooled", labels="choice"),
         **layer("classifier", 1, heads.ALONE),
     )
+
+
+def _token_heads() -> Iterator[HeadSpec]:
     yield HeadSpec(
         name="token_classification",
         config=TokenClassificationConfig,
@@ -169,4 +208,27 @@ def bertmod_heads() -> Iterator[HeadSpec]:
         source="google-research/bert run_squad.py",
         **reads("hidden", start="position", end="position"),
         **layer("qa_outputs", 2, heads.SPAN),
+    )
+
+
+def _pretraining_heads() -> Iterator[HeadSpec]:
+    yield HeadSpec(
+        name="masked_lm",
+        config=MaskedLmConfig,
+        build=build_masked_lm,
+        num_parameters=masked_lm_parameters,
+        names=masked_lm_names,
+        summary="The pieces behind masked tokens, among the whole vocabulary, by cross entropy.",
+        source="google-research/bert run_pretraining.py",
+        **reads("hidden", "word_embeddings", words="positions", labels="pieces"),
+    )
+    yield HeadSpec(
+        name="next_sentence",
+        config=NextSentenceConfig,
+        build=build_next_sentence,
+        labels=heads.NEXT_OR_RANDOM,
+        summary="Whether the second text follows the first, from the pooled output.",
+        source="google-research/bert run_pretraining.py",
+        **reads("pooled", labels="class"),
+        **layer("classifier", None, heads.NEXT_SENTENCE),
     )

@@ -22,6 +22,7 @@ from bertmod.model.record import (
 )
 
 ENCODER = "encoder"
+ENCODERS = "encoders"
 INSIDE_RUN = (("best", "mean"), ("final",))
 """Where a run folder has its model; the first that is there counts."""
 
@@ -33,6 +34,8 @@ SKIPPED = {
 
 def can_load(path: str) -> str | None:
     """Why a path is a model that bertmod wrote, or None."""
+    if _encoder_of_task(Path(path)) is not None:
+        return f"{TASK_FILE} says it is a task that bertmod trained"
     encoder = encoder_folder(Path(path))
     if encoder is None:
         return None
@@ -46,7 +49,8 @@ def describe(
 
     Args:
         config: No options.
-        path: A run folder (its best mean, else its final model), a model folder, or an encoder's.
+        path: A run folder (its best mean, else its final model), a model folder, an encoder's, or
+            a task's, whose encoder lies where runs keep it.
         tasks: The tasks wanted; None for all that are there.
 
     Raises:
@@ -56,11 +60,12 @@ def describe(
     del config
     encoder = _encoder(path)
     values = read_encoder_record(encoder)
-    records = _chosen(_records(encoder), tasks, path)
-    for record in records.values():
+    folders = _chosen(_task_folders(Path(path), encoder), tasks, path)
+    records = {task: read_task_record(folder) for task, folder in folders.items()}
+    for task, record in records.items():
         if record.encoder_hash != values["encoder_hash"]:
             raise CheckpointError(
-                f'{encoder.parent / record.id}: task "{record.id}" was trained with another '
+                f'{folders[task]}: task "{task}" was trained with another '
                 "encoder than the one beside it"
             )
     tokenizer, vocab = _tokenizer(encoder, values["tokenizer"])
@@ -79,11 +84,7 @@ def describe(
             encoder / ENCODER_FILE,
             encoder / TENSOR_FILE,
             *vocab,
-            *(
-                encoder.parent / task / name
-                for task in records
-                for name in (TASK_FILE, TENSOR_FILE)
-            ),
+            *(folder / name for folder in folders.values() for name in (TASK_FILE, TENSOR_FILE)),
         ),
     )
 
@@ -96,27 +97,48 @@ def tensors(path: str) -> Mapping[str, StoredTensor]:
     """
     encoder = _encoder(path)
     found = dict(_stored(encoder, {}))
-    for task in _records(encoder):
+    for task, folder in _task_folders(Path(path), encoder).items():
         prefixes = {"adapters.": f"adapters.{task}.", "head.": f"heads.{task}."}
-        found.update(_stored(encoder.parent / task, prefixes))
+        found.update(_stored(folder, prefixes))
     return found
 
 
 def encoder_folder(path: Path) -> Path | None:
-    """The encoder's folder of a run folder, a model folder, or itself; None if there is none."""
+    """The encoder's folder of a run, model or task folder, or itself; None if there is none."""
+    own = _encoder_of_task(path)
+    if own is not None:
+        return own if _is_encoder(own) else None
     places = [path, path / ENCODER]
     for inside in INSIDE_RUN:
         model = existing_folder(path.joinpath(*inside))
         if model is not None:
             places.append(model / ENCODER)
-    for place in places:
-        if (json_object(place / ENCODER_FILE) or {}).get("format") == FORMAT:
-            return place
-    return None
+    return next(filter(_is_encoder, places), None)
+
+
+def _is_encoder(folder: Path) -> bool:
+    return (json_object(folder / ENCODER_FILE) or {}).get("format") == FORMAT
+
+
+def _encoder_of_task(folder: Path) -> Path | None:
+    """Where the encoder of a task's folder lies; None if it is no such folder."""
+    hash_ = (json_object(folder / TASK_FILE) or {}).get("encoder_hash")
+    if not isinstance(hash_, str):
+        return None
+    around = folder.absolute().parent
+    if (around / ENCODER).is_dir():
+        return around / ENCODER
+    alone = around.parent / ENCODERS / hash_
+    return existing_folder(alone) or alone
 
 
 def _encoder(path: str) -> Path:
-    folder = encoder_folder(Path(path))
+    folder, own = encoder_folder(Path(path)), _encoder_of_task(Path(path))
+    if folder is None and own is not None:
+        raise CheckpointError(
+            f"{path}: the encoder that this task was trained with is not where its run had it\n"
+            f"  looked for: {Path(path).absolute().parent / ENCODER}, {own}"
+        )
     if folder is None:
         raise CheckpointError(
             f"{path}: no encoder that bertmod wrote there\n"
@@ -126,27 +148,26 @@ def _encoder(path: str) -> Path:
     return folder
 
 
-def _records(encoder: Path) -> dict[str, TaskRecord]:
-    """The tasks beside an encoder by id; an encoder folder of another name stands alone."""
+def _task_folders(path: Path, encoder: Path) -> dict[str, Path]:
+    """Folders of tasks by id: those beside an encoder, or the one that was named.
+
+    An encoder folder of another name than a model's stands alone.
+    """
+    if _encoder_of_task(path) is not None:
+        return {path.absolute().name: path}
     if encoder.name != ENCODER:
         return {}
     folders = sorted(file.parent for file in encoder.parent.glob(f"*/{TASK_FILE}"))
-    return {
-        folder.name: read_task_record(folder)
-        for folder in folders
-        if not folder.name.startswith(".")
-    }
+    return {folder.name: folder for folder in folders if not folder.name.startswith(".")}
 
 
-def _chosen(
-    records: dict[str, TaskRecord], tasks: tuple[str, ...] | None, path: str
-) -> dict[str, TaskRecord]:
+def _chosen(folders: dict[str, Path], tasks: tuple[str, ...] | None, path: str) -> dict[str, Path]:
     if tasks is None:
-        return records
-    if lacking := [task for task in tasks if task not in records]:
-        known = ", ".join(records) or "none"
+        return folders
+    if lacking := [task for task in tasks if task not in folders]:
+        known = ", ".join(folders) or "none"
         raise CheckpointError(f'{path}: no task "{lacking[0]}" there\n  there: {known}')
-    return {task: records[task] for task in tasks}
+    return {task: folders[task] for task in tasks}
 
 
 def _tokenizer(encoder: Path, slot: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Path, ...]]:

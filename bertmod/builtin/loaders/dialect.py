@@ -9,6 +9,9 @@ from typing import Any
 
 from bertmod import CheckpointError
 
+PARALLEL_PREFIX = "module."
+"""What torch's DataParallel puts before every name."""
+
 PREFIX = "bert."
 OLD_SPELLING = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
@@ -34,9 +37,14 @@ COPIED = (
 )
 
 
+PADDED_BY, PADDED_TO = 8, 128
+"""Word embeddings are padded to a multiple of 8 rows, seldom of more than 128: 30,522 entries have
+30,528 rows."""
+
+
 def plain_name(name: str) -> str:
-    """A tensor's name without the encoder's prefix and the old spelling of LayerNorm."""
-    name = name.removeprefix(PREFIX)
+    """A tensor's name without prefixes and the old spelling of LayerNorm."""
+    name = name.removeprefix(PARALLEL_PREFIX).removeprefix(PREFIX)
     for old, new in OLD_SPELLING.items():
         if name.endswith(old):
             return name.removesuffix(old) + new
@@ -47,7 +55,7 @@ def json_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None if there is no file or it holds anything else."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
 
@@ -70,14 +78,14 @@ def encoder_slot(
         raise CheckpointError(f"{source}: no number for {', '.join(lacking)}")
     _refuse_variants(values, source)
     act = values.get("hidden_act", "gelu")
-    if act not in ACTIVATIONS:
+    if str(act) not in ACTIVATIONS:
         raise CheckpointError(
             f'{source}: hidden_act "{act}" is not known\n  accepted: {", ".join(ACTIVATIONS)}'
         )
     slot = {"name": "bertmod/bert", "hidden_act": ACTIVATIONS[act]}
     slot |= {key: values[key] for key in COPIED if key in values}
     words = shapes.get("embeddings.word_embeddings.weight")
-    return slot if words is None else slot | {"vocab_size": words[0]}
+    return slot | {"vocab_size": words[0]} if words else slot
 
 
 def _refuse_variants(values: Mapping[str, Any], source: Path) -> None:
@@ -102,14 +110,22 @@ def vocabulary_size(path: Path) -> int:
 
 
 def check_vocabulary(path: Path, encoder: Mapping[str, Any]) -> None:
-    """Refuse a vocabulary with more entries than the word embeddings have rows.
+    """Refuse a vocabulary that is not the one that the word embeddings were trained with.
+
+    Args:
+        path: A ``vocab.txt``, one entry a line.
+        encoder: The encoder slot; its ``vocab_size`` are the rows of the word embeddings. Rows
+            without an entry are understood as padding alone: a multiple of 8 of them in all, and
+            fewer than 128 behind the last entry.
 
     Raises:
         CheckpointError: Naming both numbers.
     """
     entries, rows = vocabulary_size(path), encoder["vocab_size"]
-    if entries > rows:
-        raise CheckpointError(
-            f"{path}: the vocabulary has {entries} entries, but the word embeddings have only "
-            f"{rows} rows\n  use the vocabulary that belongs to the checkpoint"
-        )
+    if entries == rows or (entries < rows < entries + PADDED_TO and rows % PADDED_BY == 0):
+        return
+    lacking = "only " if entries > rows else ""
+    raise CheckpointError(
+        f"{path}: the vocabulary has {entries:,} entries, but the word embeddings have {lacking}"
+        f"{rows:,} rows\n  use the vocabulary that belongs to the checkpoint"
+    )

@@ -1,22 +1,18 @@
-"""The layout of the Hugging Face hub: ``config.json``, weights, ``vocab.txt`` in one folder."""
+"""The layout of the Hugging Face hub: configuration, weights and tokenizer in one folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bertmod import CheckpointDescription, CheckpointError, EmptyConfig, StoredTensor
-from bertmod.builtin.loaders.container import shapes, stored_tensors
-from bertmod.builtin.loaders.dialect import (
-    check_vocabulary,
-    encoder_slot,
-    json_object,
-    plain_name,
-)
+from bertmod.builtin.loaders.container import shapes, stored_tensors, weight_files
+from bertmod.builtin.loaders.dialect import encoder_slot, json_object, plain_name
+from bertmod.builtin.loaders.huggingface_folder import CONFIG, WEIGHTS, weights_in
+from bertmod.builtin.loaders.huggingface_heads import found_heads
+from bertmod.builtin.loaders.huggingface_hub_names import is_hub_name, pinned, snapshot
+from bertmod.builtin.loaders.huggingface_tokenizer import tokenizer_slot
 
-CONFIGS = ("config.json", "bert_config.json")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 FOREIGN = {"format", "pals", "mult", "houlsby", "lhuc", "bert_lay_top", "hidden_size_aug"}
 """Keys that other formats put into their configuration."""
 
@@ -28,26 +24,18 @@ SKIPPED = {
     "qa_outputs.*": "span head that nobody asked for",
 }
 
-HEADS = {
-    "BertForMultipleChoice": "multiple_choice",
-    "BertForQuestionAnswering": "span",
-    "BertForTokenClassification": "token_classification",
-}
-"""Architecture to the head of it that can be told from that name alone."""
-
 
 def can_load(path: str) -> str | None:
-    """Why a path is a checkpoint in this layout, or None."""
+    """Why a path is a checkpoint in this layout, or None; the network is not asked."""
+    if is_hub_name(path):
+        return "a name on the Hugging Face hub"
     folder = Path(path)
-    config = _config(folder)
-    if config is None:
-        return None
-    values, weights = json_object(config), _weights(folder)
+    values, weights = json_object(folder / CONFIG), weights_in(folder)
     if values is None or weights is None or FOREIGN & values.keys():
         return None
     if values.get("model_type", "bert") != "bert" or "hidden_size" not in values:
         return None
-    return f"{config.name} of a BERT model beside {weights.name}"
+    return f"{CONFIG} of a BERT model beside {weights.name}"
 
 
 def describe(
@@ -57,18 +45,18 @@ def describe(
 
     Args:
         config: No options.
-        path: The folder.
-        tasks: Id to give to the head, if there is one; at most one.
+        path: The folder, or ``hf:NAME`` with or without ``@REVISION``.
+        tasks: Ids to give to the heads, if there are any: one, or two after pre-training.
 
     Raises:
-        CheckpointError: If a file is missing or damaged, or the model is not a BERT.
+        CheckpointError: If a file is missing or damaged, the model is not a BERT, or the hub does
+            not have it.
     """
     del config
-    folder = Path(path)
-    file, weights = _config(folder), _weights(folder)
-    if file is None or weights is None:
-        lacking = CONFIGS if file is None else WEIGHTS
-        raise CheckpointError(f"{folder}: no {' or '.join(lacking)}")
+    folder = _folder(path)
+    file, weights = folder / CONFIG, _weights(folder)
+    if not file.is_file():
+        raise CheckpointError(f"{folder}: no {CONFIG}")
     values = json_object(file)
     if values is None:
         raise CheckpointError(f"{file}: not a JSON object")
@@ -76,16 +64,19 @@ def describe(
         raise CheckpointError(f'{file}: a "{kind}" model; this loader reads "bert" ones')
     found = {plain_name(name): shape for name, shape in shapes(weights).items()}
     encoder = encoder_slot(values, found, source=file)
-    heads = _heads(values, found, tasks, folder)
-    tokenizer, files = _tokenizer(folder, encoder)
+    heads = found_heads(values, found, tasks, source=file)
+    tokenizer, files = tokenizer_slot(folder, encoder)
     return CheckpointDescription(
         format="huggingface",
         encoder=encoder,
         tokenizer=tokenizer,
-        heads=heads,
-        tasks=tasks or (),
-        skipped=SKIPPED,
-        files=(file, weights, *files),
+        heads=heads.slots,
+        tasks=heads.tasks,
+        infos=heads.infos,
+        pinned=pinned(path, folder) if is_hub_name(path) else "",
+        # the first pattern that matches counts
+        skipped={**heads.skipped, **SKIPPED, **heads.skipped},
+        files=tuple(dict.fromkeys((file, weights, *weight_files(weights), *files))),
     )
 
 
@@ -93,59 +84,17 @@ def tensors(path: str) -> Mapping[str, StoredTensor]:
     """The tensors of a checkpoint in this layout.
 
     Raises:
-        CheckpointError: If the weights are missing or damaged.
+        CheckpointError: If the weights are missing or damaged, or the hub does not have them.
     """
-    weights = _weights(Path(path))
-    if weights is None:
-        raise CheckpointError(f"{path}: no {' or '.join(WEIGHTS)}")
-    return stored_tensors(weights, rename=plain_name)
+    return stored_tensors(_weights(_folder(path)), rename=plain_name)
 
 
-def _config(folder: Path) -> Path | None:
-    return next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
+def _folder(path: str) -> Path:
+    return snapshot(path) if is_hub_name(path) else Path(path)
 
 
-def _weights(folder: Path) -> Path | None:
-    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-
-
-def _tokenizer(folder: Path, encoder: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Path, ...]]:
-    """The tokenizer slot, and its files; casing is left out where the folder does not say."""
-    vocab, options = folder / "vocab.txt", folder / "tokenizer_config.json"
-    if not vocab.is_file():
-        raise CheckpointError(f"{folder}: no vocab.txt beside the weights")
-    check_vocabulary(vocab, encoder)
-    slot: dict[str, Any] = {"name": "bertmod/wordpiece", "vocab": str(vocab.absolute())}
-    stated = json_object(options)
-    if stated is None:
-        return slot, (vocab,)
-    if isinstance(stated.get("do_lower_case"), bool):
-        slot["lower_case"] = stated["do_lower_case"]
-    if stated.get("tokenize_chinese_chars") is False:
-        slot["split_cjk"] = False
-    return slot, (vocab, options)
-
-
-def _heads(
-    values: Mapping[str, Any],
-    found: Mapping[str, tuple[int, ...]],
-    tasks: tuple[str, ...] | None,
-    folder: Path,
-) -> dict[str, dict[str, str]]:
-    """The head that the file's architecture says; without one, a classifier may be anything."""
-    if tasks and len(tasks) > 1:
-        raise CheckpointError(f"{folder}: one head at most, but {len(tasks)} tasks are stated")
-    architectures = values.get("architectures") or ()
-    name = next((HEADS[each] for each in architectures if each in HEADS), None)
-    if "BertForSequenceClassification" in architectures:
-        name = _head_of_texts(values, found.get("classifier.weight"))
-    layer = "qa_outputs" if name == "span" else "classifier"
-    if name is None or f"{layer}.weight" not in found:
-        return {}
-    return {tasks[0] if tasks else "0": {"name": f"bertmod/{name}"}}
-
-
-def _head_of_texts(values: Mapping[str, Any], weight: tuple[int, ...] | None) -> str:
-    if values.get("problem_type") == "multi_label_classification":
-        return "multi_label"
-    return "regression" if weight is not None and weight[0] == 1 else "classification"
+def _weights(folder: Path) -> Path:
+    found = weights_in(folder)
+    if found is None:
+        raise CheckpointError(f"{folder}: no {WEIGHTS[0]} or {WEIGHTS[2]}, nor an index of several")
+    return found

@@ -10,7 +10,13 @@ from pathlib import Path
 from bertmod import CheckpointError
 
 LONGEST_HEADER = 100 * 1024 * 1024
-WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+WIDTHS = {
+    **dict.fromkeys(("F64", "I64", "U64"), 8),
+    **dict.fromkeys(("F32", "I32", "U32"), 4),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1),
+}
+"""Bytes of a value of each kind that is known."""
 
 
 def safetensors_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
@@ -36,7 +42,7 @@ def safetensors_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
             _check_entry(path, name, entry)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged header: {error}") from error
     if size != 8 + length + end:
         raise CheckpointError(

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from bertmod import CheckpointError
 
+ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 STORAGES = frozenset(
     f"{kind}Storage"
@@ -32,6 +33,18 @@ STORAGES = frozenset(
         "Bool",
     )
 )
+DTYPES = frozenset(
+    (
+        "float8_e4m3fn",
+        "float8_e4m3fnuz",
+        "float8_e5m2",
+        "float8_e5m2fnuz",
+        "uint16",
+        "uint32",
+        "uint64",
+    )
+)
+"""Kinds that torch names beside a storage without a kind."""
 
 
 class _Tensor(NamedTuple):
@@ -52,7 +65,7 @@ def torch_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
         CheckpointError: If the file is damaged, is not a dict of tensors, or names code.
     """
     try:
-        state = _zipped(path) if zipfile.is_zipfile(path) else _legacy(path)
+        state = _zipped(path) if is_zipped(path) else _legacy(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     except CheckpointError:
@@ -68,6 +81,12 @@ def torch_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
             f'{path}: "{odd[0]}" is not a tensor; save the model\'s state dict alone'
         )
     return {name: value.shape for name, value in state.items()}
+
+
+def is_zipped(path: Path) -> bool:
+    """Whether a file is a zip archive, judged as torch does: by its first bytes."""
+    with path.open("rb") as stream:
+        return stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC
 
 
 def _zipped(path: Path) -> Any:
@@ -89,8 +108,11 @@ def _legacy(path: Path) -> Any:
         return _Reader(stream, path).load()
 
 
-class _Reader(pickle.Unpickler):
-    """Follows a pickle with stand-ins, and refuses every name that is not of a plain tensor."""
+class _Reader(pickle._Unpickler):
+    """Follows a pickle with stand-ins, and refuses every name that is not of a plain tensor.
+
+    It is Python's own, not the one in C: there, one damaged number takes gigabytes.
+    """
 
     def __init__(self, stream: BinaryIO, path: Path) -> None:
         super().__init__(stream, encoding="utf-8")
@@ -101,11 +123,14 @@ class _Reader(pickle.Unpickler):
             ("collections", "OrderedDict"): _Dict,
             ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+            ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
         }
         if (module, name) in known:
             return known[module, name]
-        if module == "torch" and name in STORAGES:
+        if module == "torch" and name in STORAGES | DTYPES:
+            return name
+        if (module, name) == ("torch.storage", "UntypedStorage"):
             return name
         raise CheckpointError(
             f'{self.path}: refused: it would run "{module}.{name}" when it is opened\n'

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from tokenizers import Encoding, models
+from tokenizers import Encoding, models, normalizers
 from tokenizers import Tokenizer as Pipeline
 
 from bertmod.builtin.tokenizers import patterns, unicode_table
@@ -176,6 +176,17 @@ class WordPieceTokenizer:
     def files(self) -> Mapping[str, bytes]:
         """``vocab.txt``: the pieces, one a line, UTF-8."""
         return {"vocab.txt": self._text().encode()}
+
+    def pipeline(self) -> str:
+        """The same tokenizer as the JSON text of a pipeline of the library, nothing beside it.
+
+        It has no special tokens and lays no rows; lone surrogates it cannot take.
+        """
+        alone = Pipeline.from_str(self._pipeline.to_str())
+        if self._sigma is not None:
+            first = patterns.final_sigma(drop_unassigned=bool(self._options["drop_unassigned"]))
+            alone.normalizer = normalizers.Sequence([first, self._pipeline.normalizer])
+        return alone.to_str()
 
     def _text(self) -> str:
         return "".join(f"{piece}\n" for piece in self._pieces)

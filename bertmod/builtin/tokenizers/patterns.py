@@ -45,6 +45,19 @@ def normalizer(*, lower_case: bool, drop_unassigned: bool) -> normalizers.Normal
     return normalizers.Sequence(steps)
 
 
+def final_sigma(*, drop_unassigned: bool) -> normalizers.Normalizer:
+    """What ``SigmaRule`` does, as a step of the library's own.
+
+    Args:
+        drop_unassigned: As for ``normalizer``.
+    """
+    skipped = _class(f"{unicode_table.CASE_IGNORABLE} {_deleted(drop_unassigned)}")
+    cased = _class(unicode_table.CASED)
+    # \K keeps what stands before it out of the match, which is replaced
+    pattern = rf"{cased}{skipped}*\K{CAPITAL_SIGMA}(?!{skipped}*{cased})"
+    return normalizers.Replace(Regex(pattern), FINAL_SIGMA)
+
+
 def pre_tokenizer(*, split_cjk: bool) -> pre_tokenizers.PreTokenizer:
     """Cuts a text into words: one alone-standing character each, or all between two separators.
 

@@ -72,6 +72,16 @@ def build(config: WordPieceConfig) -> WordPieceTokenizer:
     )
 
 
+def pipeline(config: WordPieceConfig) -> str:
+    """The tokenizer as the JSON text of a pipeline of the ``tokenizers`` library.
+
+    Raises:
+        DataError: If the vocabulary cannot be read.
+        ValueError: If no vocabulary is named, or it cannot serve.
+    """
+    return build(config).pipeline()
+
+
 def vocab_size(config: WordPieceConfig) -> int:
     """Entries of the vocabulary.
 
@@ -128,6 +138,7 @@ def bertmod_tokenizers() -> Iterator[TokenizerSpec]:
         files=files,
         complete=complete,
         check=check,
+        pipeline=pipeline,
         summary="Google's WordPiece: splits off punctuation, then longest match first.",
         source="google-research/bert tokenization.py; Wu et al. 2016, arXiv:1609.08144",
     )

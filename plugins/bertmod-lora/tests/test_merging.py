@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from bertmod import Adapter, Batch, Encoder
+from bertmod import Adapter, Batch, CheckpointError, Encoder
 from bertmod.model.merging import merged_encoder
 from bertmod.model.sites import TaskSites
 
@@ -62,7 +62,7 @@ def test_an_adapter_that_did_not_train_merges_into_the_same_weights(adapter, enc
 
 
 def test_a_scale_on_a_block_that_no_projection_reads(adapter, encoder) -> None:
-    with pytest.raises(ValueError, match="cannot be merged") as caught:
+    with pytest.raises(CheckpointError, match="cannot be merged") as caught:
         merged_encoder(encoder, {"scales": adapter("ia3", sites=("value", "ffn_output"))})
     assert str(caught.value) == (
         '"scales" cannot be merged at "ffn_output" in layer 0: "ffn_output" is not a projection '

@@ -61,7 +61,7 @@ def test_tensors_reach_their_place() -> None:
         "p.gain": "encoder.gain",
         "p.pooler": "encoder.pooler",
     }
-    assert render_report(report) == "4 tensors used"
+    assert render_report(report) == "4 tensors used: encoder 4"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -72,10 +72,14 @@ def test_other_floating_dtypes_become_fp32(dtype) -> None:
     assert module.gain.tolist() == [1.0, 2.0, 3.0]
 
 
-def test_whole_numbers_are_refused() -> None:
-    message = r'^ck: "gain" holds torch.int8 values; parameters are floating-point numbers$'
-    with pytest.raises(CheckpointError, match=message):
-        load(WHOLE | {"gain": torch.zeros(3, dtype=torch.int8)}, encoder(Part()))
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.float8_e4m3fn])
+def test_other_kinds_of_numbers_are_refused(dtype) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        load(WHOLE | {"gain": torch.zeros(3).to(dtype)}, encoder(Part()))
+    assert str(caught.value) == (
+        f'ck: "gain" holds {dtype} values; parameters are floating-point numbers\n'
+        "  accepted: float32, float16, bfloat16, float64"
+    )
 
 
 def test_everything_odd_is_listed_by_name() -> None:
@@ -91,7 +95,7 @@ def test_everything_odd_is_listed_by_name() -> None:
         load(tensors, encoder(Part()), allow={})
     assert str(caught.value) == (
         "ck does not fit the model\n"
-        "  1 tensor missing from the file, though it has others of the same part:\n"
+        "  1 tensor missing from the file:\n"
         "      encoder.key\n"
         "  1 tensor in the file, but known to no part of the model:\n"
         "      extra\n"
@@ -118,7 +122,7 @@ def test_everything_odd_is_listed_by_name() -> None:
     assert module.qkv.tolist() == [[0.0, 0.0]] * 4
     assert module.gain.tolist() == [1.0, 2.0, 3.0]
     assert render_report(report) == (
-        "5 tensors used\n"
+        "5 tensors used: encoder 5\n"
         "1 tensor missing, allowed\n  encoder.key\n"
         "1 tensor unexpected, allowed\n  extra\n"
         "1 tensor of another shape, allowed and initialised afresh\n"
@@ -196,3 +200,54 @@ def test_own_format_uses_canonical_names() -> None:
 def test_two_spellings_of_one_tensor() -> None:
     with pytest.raises(CheckpointError, match=r'"q" and "p\.q" are two spellings of one tensor'):
         load(WHOLE | {"p.q": WHOLE["q"]}, encoder(Part()))
+
+
+def borrower(module: torch.nn.Module | None = None) -> Component:
+    """A head with a bias of its own, whose weight is the encoder's ``query``."""
+    names = [
+        TensorName("bias", (2,), {"x": "h.b"}),
+        TensorName("weight", (2, 2), {"x": "h.w"}, tied="query"),
+    ]
+    return Component("heads.a", names, module)
+
+
+class Bias(torch.nn.Module):
+    """What a head has that borrows its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(2))
+
+
+def test_what_is_borrowed_must_repeat_the_encoders() -> None:
+    whole = WHOLE | {"h.b": torch.ones(2), "h.w": WHOLE["q"]}
+    report = load(whole, encoder(Part()), borrower(Bias()))
+    assert report.used["h.w"] == "encoder.query"
+    report = load(whole, encoder(None), borrower(Bias()))
+    assert report.used == {"h.b": "heads.a.bias", "h.w": "encoder.query"}
+    with pytest.raises(CheckpointError) as caught:
+        load(whole | {"h.w": WHOLE["q"] + 1}, encoder(Part()), borrower(Bias()))
+    assert str(caught.value) == (
+        "ck does not fit the model\n"
+        "  1 tensor differing from what they should repeat:\n"
+        "      h.w (of encoder.query)"
+    )
+    allow = {"unequal": ["encoder.query"]}
+    changed = whole | {"h.w": torch.ones(3, 2)}
+    report = load(changed, encoder(Part()), borrower(Bias()), allow=allow)
+    assert report.unequal == ("h.w",)
+
+
+def test_what_is_borrowed_from_an_encoder_that_is_not_there() -> None:
+    reason = "repeats encoder.query, which was not asked for"
+    report = load({"h.b": torch.ones(2), "h.w": WHOLE["q"]}, borrower(Bias()))
+    assert report.skipped == {"h.w": reason}
+    report = load(WHOLE | {"h.b": torch.ones(2), "h.w": WHOLE["q"]}, encoder(Part()), borrower())
+    assert report.skipped == dict.fromkeys(("h.b", "h.w"), "nobody asked for heads.a")
+
+
+def test_values_that_fp32_cannot_hold_are_told_once() -> None:
+    third = torch.full((2, 2), 1 / 3, dtype=torch.float64)
+    tensors = WHOLE | {"q": third, "h.b": torch.ones(2), "h.w": third}
+    report = load(tensors, encoder(Part()), borrower(Bias()))
+    assert report.rounded == ("q", "h.w")

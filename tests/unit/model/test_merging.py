@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from bertmod import CheckpointError
 from bertmod.builtin.encoders.modules import BertEncoder
 from bertmod.builtin.encoders.plugin import BertConfig
 from bertmod.model.merging import merged_encoder
@@ -94,7 +95,7 @@ def test_without_adapters_it_is_a_copy(encoder) -> None:
 
 def test_an_adapter_that_cannot_be_merged(encoder) -> None:
     adapters = {"scale": Scale({"key": (1,)}, []), "shift": Shift(), "other": Shift()}
-    with pytest.raises(ValueError, match="cannot be merged") as caught:
+    with pytest.raises(CheckpointError, match="cannot be merged") as caught:
         merged_encoder(encoder, adapters)
     assert str(caught.value) == (
         '"shift", "other" cannot be merged into the encoder\'s weights: an adapter that can has a '
@@ -103,7 +104,7 @@ def test_an_adapter_that_cannot_be_merged(encoder) -> None:
 
 
 def test_a_site_whose_weights_cannot_take_it_in(encoder) -> None:
-    with pytest.raises(ValueError, match="cannot be merged") as caught:
+    with pytest.raises(CheckpointError, match="cannot be merged") as caught:
         merged_encoder(encoder, {"scale": Scale({"layer_output": (1,)}, [])})
     assert str(caught.value) == (
         '"scale" cannot be merged at "layer_output" in layer 1: "layer_output" is not a projection '
@@ -112,6 +113,6 @@ def test_a_site_whose_weights_cannot_take_it_in(encoder) -> None:
 
 
 def test_a_site_that_the_encoder_lacks(encoder) -> None:
-    with pytest.raises(ValueError, match="lacks") as caught:
+    with pytest.raises(CheckpointError, match="lacks") as caught:
         merged_encoder(encoder, {"scale": Scale({"gate": (1,)}, [])})
     assert str(caught.value) == '"scale" acts at "gate", which this encoder lacks'

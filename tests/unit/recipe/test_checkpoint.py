@@ -37,6 +37,9 @@ def checkpoint(tmp_path):
     return folder
 
 
+NOTE = "checkpoint.path: read as huggingface (config.json of a BERT model beside model.safetensors)"
+
+
 def slot(path, **more):
     return {"name": "auto", "path": str(path), **more}
 
@@ -54,7 +57,7 @@ def test_sizes_and_vocabulary_come_from_the_checkpoint(registry, checkpoint):
     assert (config.hidden_size, config.num_hidden_layers, config.vocab_size) == (256, 4, 5)
     assert resolved.tokenizer.config.vocab == str(checkpoint / "vocab.txt")
     assert resolved.shape.max_length == 64
-    assert resolved.notes == ()
+    assert resolved.notes == (NOTE,)
 
 
 def test_a_resolved_recipe_agrees_with_its_checkpoint(registry, checkpoint):
@@ -102,6 +105,7 @@ def test_the_command_line_replaces_what_the_recipe_states(registry, write, tmp_p
     assert resolved.encoder.config.num_hidden_layers == 4
     assert resolved.encoder.config.size is None
     assert resolved.notes == (
+        NOTE,
         f'tokenizer.vocab: "{checkpoint}/vocab.txt" from the checkpoint, '
         f'in place of the recipe\'s "{tmp_path}/recipes/other.txt"',
         "encoder.num_hidden_layers: 4 from the checkpoint, in place of the recipe's 3",
@@ -149,7 +153,7 @@ def test_a_checkpoint_that_is_damaged_is_a_problem_of_its_path(report, checkpoin
     assert report(recipe("../model")) == (
         "recipes/x.json: 1 problem\n"
         "  checkpoint.path\n"
-        f"      {checkpoint}: no vocab.txt beside the weights"
+        f"      {checkpoint}: no vocab.txt or tokenizer.json beside the weights"
     )
 
 

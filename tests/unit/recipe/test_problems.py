@@ -260,6 +260,15 @@ def test_heads_suit_their_tasks(report):
         "recipes/x.json: 1 problem\n"
         "  tasks[0].head.name\n"
         '      head "regression" reads labels (value), task "cola" has labels (class)\n'
+        "      heads that suit it: classification, next_sentence"
+    )
+
+
+def test_a_head_of_two_labels_suits_no_task_of_three(report):
+    assert report({"tasks": [{"name": "mnli", "head": {"name": "next_sentence"}}]}) == (
+        "recipes/x.json: 1 problem\n"
+        "  tasks[0].head.name\n"
+        '      head "next_sentence" tells 2 labels apart (next, random), task "mnli" has 3\n'
         "      heads that suit it: classification"
     )
 

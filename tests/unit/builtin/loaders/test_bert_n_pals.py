@@ -245,7 +245,7 @@ def test_every_tensor_of_an_adapter_may_be_left(write, state, config) -> None:
 
 def test_a_vocabulary_beside_the_file(write) -> None:
     folder = write()
-    (folder / "vocab.txt").write_text("a\nb")
+    (folder / "vocab.txt").write_text("a\n" * 10 + "b")
     assert describe(folder).tokenizer == {
         "name": "bertmod/wordpiece",
         "vocab": str(folder / "vocab.txt"),

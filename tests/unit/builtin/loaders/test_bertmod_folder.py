@@ -89,11 +89,8 @@ def test_a_folder_comes_back_bit_equal(tmp_path, inside) -> None:
     old, new = Parts(1), Parts(2)
     folder = tmp_path / inside
     found = write(folder, old)
-    assert {name: bool(spec.can_load(str(tmp_path))) for name, spec in LOADERS.items()} == {
-        "bertmod": True,
-        "huggingface": False,
-        "bert_n_pals": False,
-    }
+    claims = [name for name, spec in LOADERS.items() if spec.can_load(str(tmp_path))]
+    assert claims == ["bertmod"]
     about = describe(tmp_path)
     options = {key: value for key, value in about.encoder.items() if key != "name"}
     assert BertConfig.model_validate_json(json.dumps(options)) == CONFIG

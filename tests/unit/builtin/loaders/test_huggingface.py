@@ -59,11 +59,9 @@ def load(folder: Path):
 def test_a_folder_describes_itself(write, file) -> None:
     folder = write(file=file, config={"model_type": "bert", "layer_norm_eps": 1e-6})
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
-    reason = f"config.json of a BERT model beside {file}"
-    assert {name: spec.can_load(str(folder)) for name, spec in LOADERS.items()} == {
-        "bertmod": None,
-        "huggingface": reason,
-        "bert_n_pals": None,
+    claims = {name: spec.can_load(str(folder)) for name, spec in LOADERS.items()}
+    assert {name: why for name, why in claims.items() if why} == {
+        "huggingface": f"config.json of a BERT model beside {file}"
     }
     found = describe(folder)
     assert found.format == "huggingface"
@@ -106,7 +104,6 @@ def test_prefix_and_old_spelling_of_the_first_port(write, state) -> None:
     }
     state.clear()
     folder = write(tensors=old, file="pytorch_model.bin", old=True)
-    (folder / "config.json").rename(folder / "bert_config.json")
     encoder, report = load(folder)
     assert report.used["bert.embeddings.LayerNorm.gamma"] == "encoder.embeddings.norm.weight"
     assert torch.equal(encoder.embeddings.norm.bias, old["bert.embeddings.LayerNorm.beta"])
@@ -131,41 +128,6 @@ def test_what_nobody_asked_for_is_skipped(write, file) -> None:
     }
 
 
-@pytest.mark.parametrize(("outputs", "name"), [(1, "regression"), (3, "classification")])
-def test_a_head_for_whole_texts_is_described(write, outputs, name) -> None:
-    tensors = {"classifier.weight": torch.zeros(outputs, 12)}
-    config = {"architectures": ["BertForSequenceClassification"]}
-    folder = write(tensors=tensors, config=config)
-    assert describe(folder).heads == {"0": {"name": f"bertmod/{name}"}}
-    assert describe(folder, ("topic",)).heads == {"topic": {"name": f"bertmod/{name}"}}
-    with pytest.raises(CheckpointError, match="one head at most, but 2 tasks are stated"):
-        describe(folder, ("a", "b"))
-    unknown = write(tensors=tensors, config={"architectures": ["BertForSomethingElse"]})
-    assert describe(unknown).heads == {}
-
-
-@pytest.mark.parametrize(
-    ("architecture", "layer", "name"),
-    [
-        ("BertForMultipleChoice", "classifier", "multiple_choice"),
-        ("BertForTokenClassification", "classifier", "token_classification"),
-        ("BertForQuestionAnswering", "qa_outputs", "span"),
-    ],
-)
-def test_a_head_that_the_architecture_tells(write, architecture, layer, name) -> None:
-    tensors = {f"{layer}.weight": torch.zeros(1, 12)}
-    folder = write(tensors=tensors, config={"architectures": [architecture]})
-    assert describe(folder).heads == {"0": {"name": f"bertmod/{name}"}}
-    assert describe(write(tensors={}, config={"architectures": [architecture]})).heads == {}
-
-
-def test_a_head_of_labels_that_stand_together(write) -> None:
-    kind = {"problem_type": "multi_label_classification"}
-    config = {"architectures": ["BertForSequenceClassification"], **kind}
-    folder = write(tensors={"classifier.weight": torch.zeros(3, 12)}, config=config)
-    assert describe(folder).heads == {"0": {"name": "bertmod/multi_label"}}
-
-
 def test_the_files_rows_count_not_the_configs(write) -> None:
     more = {"embeddings.word_embeddings.weight": torch.zeros(16, 12)}
     folder = write(tensors=more)
@@ -173,13 +135,30 @@ def test_the_files_rows_count_not_the_configs(write) -> None:
     assert load(folder)[0].embeddings.word_embeddings.weight.shape == (16, 12)
 
 
-def test_a_vocabulary_larger_than_the_embedding(write) -> None:
+@pytest.mark.parametrize(
+    ("entries", "rows", "number"),
+    [
+        (12, 11, "only 11"),
+        (10, 11, "11"),
+        (9, 18, "18"),
+        (8, 136, "136"),
+        (1001, 1000, "only 1,000"),
+    ],
+)
+def test_a_vocabulary_of_another_model(write, entries, rows, number) -> None:
+    words = {"embeddings.word_embeddings.weight": torch.zeros(rows, 12)}
     with pytest.raises(CheckpointError) as caught:
-        describe(write(vocab=12))
+        describe(write(vocab=entries, tensors=words))
     assert str(caught.value).endswith(
-        "vocab.txt: the vocabulary has 12 entries, but the word embeddings have only 11 rows\n"
-        "  use the vocabulary that belongs to the checkpoint"
+        f"vocab.txt: the vocabulary has {entries:,} entries, but the word embeddings have {number} "
+        "rows\n  use the vocabulary that belongs to the checkpoint"
     )
+
+
+@pytest.mark.parametrize(("entries", "rows"), [(11, 11), (11, 16), (9, 136), (1001, 1024)])
+def test_a_vocabulary_that_agrees_padding_understood(write, entries, rows) -> None:
+    words = {"embeddings.word_embeddings.weight": torch.zeros(rows, 12)}
+    assert describe(write(vocab=entries, tensors=words)).encoder["vocab_size"] == rows
 
 
 @pytest.mark.parametrize(
@@ -200,8 +179,8 @@ def test_models_that_are_not_bert(write, config, message) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vocab.txt", "no vocab.txt beside the weights"),
-        ("config.json", "no config.json or bert_config.json"),
+        ("vocab.txt", "no vocab.txt or tokenizer.json beside the weights"),
+        ("config.json", "no config.json"),
         ("model.safetensors", "no model.safetensors or pytorch_model.bin"),
     ],
 )

@@ -203,7 +203,7 @@ def test_tensors_too_few_and_too_many(copied, refused) -> None:
     save_file(tensors, path)
     refused(
         f"{copied} does not fit the model\n"
-        "  2 tensors missing from the file, though it has others of the same part:\n"
+        "  2 tensors missing from the file:\n"
         "      adapters.cola.pals.key.1.bias\n"
         "      heads.cola.classifier.bias\n"
         "  1 tensor in the file, but known to no part of the model:\n"

@@ -1,0 +1,220 @@
+"""The ``bert_config.json`` of a TensorFlow checkpoint: read, judged by the tensors, written.
+
+Google's programs know neither tokenizer options nor label names nor two kinds of gelu, and ignore
+keys that they do not know. What they have no place for stands under the key ``bertmod``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bertmod import CheckpointContent, CheckpointError, TaskInfo
+from bertmod.builtin.loaders.dialect import encoder_slot, json_object
+from bertmod.builtin.loaders.tensorflow_files import Found
+
+OWN_KEY = "bertmod"
+HEAD_WIDTH = 64
+"""Units of every attention head in the models that Google released."""
+
+LAYER_NORM_EPS = 1e-12
+"""Fixed in Google's code."""
+
+WORDS = "embeddings/word_embeddings"
+MEASURED = {
+    "vocab_size": (WORDS, 0),
+    "hidden_size": (WORDS, 1),
+    "intermediate_size": ("encoder/layer_0/intermediate/dense/kernel", 1),
+    "max_position_embeddings": ("embeddings/position_embeddings", 0),
+    "type_vocab_size": ("embeddings/token_type_embeddings", 0),
+}
+"""Option to the matrix, and the axis of it, that shows its value."""
+
+WRITTEN = (
+    "attention_probs_dropout_prob",
+    "hidden_dropout_prob",
+    "hidden_size",
+    "initializer_range",
+    "intermediate_size",
+    "max_position_embeddings",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "type_vocab_size",
+    "vocab_size",
+)
+"""Options that have the same name in Google's file; the activation comes beside."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class OwnHead(BaseModel):
+    """What the key ``bertmod`` says of a task's head."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    slot: dict[str, Any]
+    labels: tuple[str, ...] | None
+    value_range: tuple[float, float] | None = None
+    calibration: dict[str, float] = {}
+
+    def info(self) -> TaskInfo:
+        """Label names and the like, as heads take them."""
+        return TaskInfo(self.labels, self.value_range, self.calibration)
+
+
+class OwnKey(BaseModel):
+    """What stands under the key ``bertmod``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    hidden_act: str
+    tokenizer: dict[str, Any]
+    heads: dict[str, OwnHead]
+
+
+def read_config(found: Found, shapes: Shapes) -> tuple[dict[str, Any], OwnKey | None]:
+    """The encoder slot of a checkpoint, and what bertmod wrote beside it.
+
+    Args:
+        found: The checkpoint.
+        shapes: Format name to shape of its tensors.
+
+    Raises:
+        CheckpointError: If there is no configuration and it cannot be done without, if it is
+            damaged, or if it disagrees with the tensors.
+    """
+    sizes = _measured(shapes)
+    if found.config is None:
+        return _slot_without_config(found, sizes), None
+    values = json_object(found.config)
+    if values is None:
+        raise CheckpointError(f"{found.config}: not a JSON object")
+    slot = encoder_slot(values, {}, source=found.config)
+    _compare(slot, sizes, found=found)
+    own = _own(values, found.config)
+    if own is not None and (own.hidden_act, slot["hidden_act"]) == ("gelu_tanh", "gelu"):
+        slot["hidden_act"] = "gelu_tanh"
+    return {**slot, **sizes}, own
+
+
+def written_config(content: CheckpointContent) -> str:
+    """The text of the ``bert_config.json`` for a checkpoint.
+
+    Raises:
+        CheckpointError: If the encoder or a head differs from what Google's code computes.
+    """
+    encoder, act = content.encoder, content.encoder["hidden_act"]
+    if encoder["layer_norm_eps"] != LAYER_NORM_EPS:
+        raise CheckpointError(
+            f"the tensorflow format cannot hold layer_norm_eps {encoder['layer_norm_eps']}: "
+            f"Google's code always adds {LAYER_NORM_EPS}\n  write another format"
+        )
+    for task, slot in content.heads.items():
+        if _googles(slot.get("hidden_act", act)) != _googles(act):
+            raise CheckpointError(
+                f'the head of "{task}" has {slot["hidden_act"]}, the encoder {act}: '
+                "the tensorflow format has one activation for both"
+            )
+    values = {key: encoder[key] for key in WRITTEN}
+    values["hidden_act"] = _googles(act)
+    values[OWN_KEY] = {
+        "hidden_act": act,
+        "tokenizer": {
+            key: value for key, value in content.tokenizer.items() if key not in ("name", "vocab")
+        },
+        "heads": {task: _written_head(content, task) for task in content.heads},
+    }
+    return json.dumps(values, indent=2) + "\n"
+
+
+def _googles(act: str) -> str:
+    """What Google's file calls an activation; its gelu is either."""
+    return "gelu" if act == "gelu_tanh" else act
+
+
+def _written_head(content: CheckpointContent, task: str) -> dict[str, Any]:
+    info = content.infos.get(task, TaskInfo())
+    head = OwnHead(
+        slot=dict(content.heads[task]),
+        labels=info.labels,
+        value_range=info.value_range,
+        calibration=dict(info.calibration),
+    )
+    return head.model_dump(mode="json")
+
+
+def _measured(shapes: Shapes) -> dict[str, int]:
+    """Sizes of the encoder that its tensors show."""
+    sizes = {
+        option: shapes[name][axis]
+        for option, (name, axis) in MEASURED.items()
+        if len(shapes.get(name, ())) == 2
+    }
+    layers = {
+        int(match[1]) for name in shapes if (match := re.match(r"encoder/layer_(\d+)/", name))
+    }
+    return sizes | ({"num_hidden_layers": max(layers) + 1} if layers else {})
+
+
+def _slot_without_config(found: Found, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The encoder of a SavedModel, which brings no configuration along."""
+    folder = found.prefix.parent
+    if not found.saved_model:
+        raise CheckpointError(
+            f"{folder}: no bert_config.json beside {found.prefix.name}\n"
+            "  put that of the model there, or that of the model that it was fine-tuned from"
+        )
+    lacking = [option for option in (*MEASURED, "num_hidden_layers") if option not in sizes]
+    hidden = sizes.get("hidden_size", 0)
+    if lacking or hidden % HEAD_WIDTH:
+        why = f"no tensor shows {', '.join(lacking)}"
+        if not lacking:
+            why = (
+                f"its hidden size of {hidden} is no multiple of {HEAD_WIDTH}, "
+                "so that nothing tells the number of attention heads"
+            )
+        raise CheckpointError(
+            f"{folder.parent}: {why}\n  put the model's bert_config.json into that folder"
+        )
+    heads = hidden // HEAD_WIDTH
+    return {"name": "bertmod/bert", "hidden_act": "gelu", **sizes, "num_attention_heads": heads}
+
+
+def _compare(slot: Mapping[str, Any], sizes: Mapping[str, int], *, found: Found) -> None:
+    """Refuse a configuration of another model; more rows of word embeddings may be padding."""
+    lines = [
+        f"{option}: {slot[option]} in the configuration, {size} in the tensors"
+        for option, size in sizes.items()
+        if option != "vocab_size" and slot.get(option, size) != size
+    ]
+    hidden, heads = sizes.get("hidden_size", slot["hidden_size"]), slot["num_attention_heads"]
+    if heads < 1 or hidden % heads:
+        lines.append(
+            f"num_attention_heads: {heads} in the configuration, which does not divide the "
+            f"hidden size of {hidden} in the tensors"
+        )
+    if lines:
+        told = "".join(f"\n  {line}" for line in lines)
+        raise CheckpointError(
+            f"{found.config}: disagrees with the tensors of {found.prefix.name}{told}\n"
+            "  use the bert_config.json that belongs to the checkpoint"
+        )
+
+
+def _own(values: Mapping[str, Any], source: Path) -> OwnKey | None:
+    if OWN_KEY not in values:
+        return None
+    try:
+        return OwnKey.model_validate_json(json.dumps(values[OWN_KEY]))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (OWN_KEY, *first["loc"]))
+        raise CheckpointError(
+            f"{source}: {place}: {first['msg']}\n"
+            f'  without the key "{OWN_KEY}" the file is read as Google writes it'
+        ) from error
