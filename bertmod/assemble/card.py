@@ -8,27 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from bertmod.assemble.data import PreparedTask, data_files, data_folder
-from bertmod.model.card import ModelCard, TaskCard, render_card
+from bertmod.model.card import (
+    ModelCard,
+    TaskCard,
+    code,
+    loading_code,
+    num_parameters,
+    render_card,
+)
 from bertmod.model.multitask import MultiTaskModel
+from bertmod.recipe.bare_paths import bare_path, bare_paths
 from bertmod.recipe.resolved import ResolvedRecipe, ResolvedTask
+from bertmod.registry import Registry
 
-WHOLE = """\
-```python
-from bertmod.inference import load_adapter, load_encoder, predict_mixed
-
-encoder = load_encoder("{folder}")
-task = load_adapter("{folder}/{task}", encoder)
-```"""
-
-ALONE = """\
-Its encoder is the folder of that hash in `encoders/`, beside `tasks/`.
-
-```python
-from bertmod.inference import load_adapter, load_encoder, predict_mixed
-
-encoder = load_encoder("best/encoders/{encoder_hash}")
-task = load_adapter("best/tasks/{task}", encoder)
-```"""
+ALONE = "Its encoder is the folder of that hash in `encoders/`, beside `tasks/`."
 
 
 @dataclass(frozen=True)
@@ -40,15 +33,21 @@ class RunFacts:
         data: Task id to its data files, each with the SHA-256 of its content; files inside the
             data folder are named from there.
         synthetic: Whether the data is the built-in sample.
+        recipe: The resolved recipe's JSON values, without where files lay; None: nobody knows.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     synthetic: bool = False
+    recipe: Mapping[str, Any] | None = None
 
 
 def run_facts(
-    recipe: ResolvedRecipe, prepared: Iterable[PreparedTask], lock: Mapping[str, Any]
+    recipe: ResolvedRecipe,
+    prepared: Iterable[PreparedTask],
+    lock: Mapping[str, Any],
+    *,
+    registry: Registry,
 ) -> RunFacts:
     """The facts of a run, its hashes taken from what ``lock.json`` has.
 
@@ -56,6 +55,7 @@ def run_facts(
         recipe: The recipe.
         prepared: Its tasks.
         lock: JSON values of ``lock.json``.
+        registry: What is installed.
     """
     folder = data_folder(recipe)
     libraries = {name: found for name, found in lock["libraries"].items() if found}
@@ -68,6 +68,7 @@ def run_facts(
             for each in prepared
         },
         synthetic=lock["synthetic_sample"],
+        recipe=bare_paths(recipe.to_json(), registry),
     )
 
 
@@ -92,25 +93,45 @@ def state_card(
     """
     slots = {task.id: task for task in recipe.tasks}
     hash_ = next(record["encoder_hash"] for record in records.values())
-    use = ALONE if folder.startswith("best/tasks/") else WHOLE
     card = ModelCard(
         title=f"{', '.join(records)} ({folder})",
-        made_from=f"Trained with bertmod by the recipe below; seed {recipe.seed}.",
+        made_from=_made_from(recipe, facts),
         encoder=recipe.encoder.to_json(),
-        tokenizer={**recipe.tokenizer.to_json(), **_file_name(recipe)},
+        tokenizer=_tokenizer(recipe),
         encoder_hash=hash_,
-        num_parameters=_size(model.encoder),
+        num_parameters=num_parameters(model.encoder),
         tasks=tuple(
             _task_card(recipe, slots[task], model, facts, record)
             for task, record in records.items()
         ),
-        recipe=recipe.to_json(),
+        recipe=facts.recipe,
         recipe_hash=recipe_hash,
         versions=facts.versions,
-        use=use.format(folder=folder, task=next(iter(records)), encoder_hash=hash_),
+        use=_use(folder, next(iter(records)), hash_),
         synthetic=facts.synthetic,
+        checkpoint=_checkpoint(recipe),
     )
     return render_card(card)
+
+
+def _made_from(recipe: ResolvedRecipe, facts: RunFacts) -> str:
+    start = _checkpoint(recipe)
+    origin = f"from the checkpoint {code(start)}" if start else "from scratch"
+    by = "" if facts.recipe is None else " by the recipe below"
+    return f"Trained with bertmod{by}, {origin}; seed {recipe.seed}."
+
+
+def _checkpoint(recipe: ResolvedRecipe) -> str:
+    """What training started from: a name on the hub, or that of a file or folder."""
+    path = recipe.checkpoint.keys.path if recipe.checkpoint else None
+    return "" if path is None else bare_path(path)
+
+
+def _use(folder: str, task: str, encoder_hash: str) -> str:
+    """How to load a state, from its run folder."""
+    if folder.startswith("best/tasks/"):
+        return f"{ALONE}\n\n{loading_code(f'best/encoders/{encoder_hash}', folder)}"
+    return loading_code(folder, f"{folder}/{task}")
 
 
 def _task_card(
@@ -120,8 +141,7 @@ def _task_card(
     facts: RunFacts,
     record: Mapping[str, Any],
 ) -> TaskCard:
-    adapters = model.task_adapters(task.id)
-    head = model.head(task.id)
+    adapters, head = model.task_adapters(task.id), model.head(task.id)
     return TaskCard(
         id=task.id,
         task=task.to_json(),
@@ -131,13 +151,9 @@ def _task_card(
         metric=record["metric"],
         score=record["score"],
         step=record["step"],
-        num_parameters=_size(head) + sum(map(_size, adapters.values())),
+        num_parameters=num_parameters(head, *adapters.values()),
         data=facts.data.get(task.id, {}),
     )
-
-
-def _size(module: Any) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -146,7 +162,7 @@ def _name(path: Path, folder: Path) -> str:
     return "/".join(path.parts[-2:])
 
 
-def _file_name(recipe: ResolvedRecipe) -> dict[str, str]:
-    """The vocabulary by its name alone: where it lay matters to nobody."""
-    vocab = recipe.tokenizer.to_json().get("vocab")
-    return {} if vocab is None else {"vocab": Path(vocab).name}
+def _tokenizer(recipe: ResolvedRecipe) -> dict[str, Any]:
+    """The tokenizer slot; its vocabulary lies beside the encoder."""
+    slot = recipe.tokenizer.to_json()
+    return slot if slot.get("vocab") is None else {**slot, "vocab": bare_path(slot["vocab"])}

@@ -276,3 +276,11 @@ def _tell(recipe: ResolvedRecipe, report: LoadReport) -> None:
     assert recipe.checkpoint is not None
     loader, path = recipe.checkpoint.full_name, recipe.checkpoint.keys.path
     LOG.info("checkpoint %s, read by the loader %s\n%s", path, loader, render_report(report))
+    for head, labels in report.unnamed.items():
+        LOG.warning(
+            "%s: label names unknown in the file: its %s is taken to have them in the order %s; "
+            "compare with the program that trained it",
+            path,
+            head,
+            ", ".join(labels),
+        )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from bertmod import __version__
 from bertmod.data.cache import file_hash
+from bertmod.model.card import installed_versions
 from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.registry import Registry
 
@@ -28,10 +28,11 @@ def lock_values(
         data_files: Every data file that the run reads; hashed.
     """
     checkpoint = recipe.description.files if recipe.description is not None else ()
+    versions = installed_versions(LIBRARIES)
     return {
         "bertmod": __version__,
         "plugins": dict(registry.providers),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": {name: versions.get(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -41,13 +42,6 @@ def lock_values(
         "synthetic_sample": recipe.data.dir == "sample",
         "checkpoint": {str(path): file_hash(Path(path)) for path in checkpoint},
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:

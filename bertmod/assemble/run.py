@@ -229,7 +229,7 @@ def _set_up(assembled: Assembled, folder: RunFolder, *, resume: bool, quiet: boo
     prepared = assembled.prepared.values()
     try:
         lock = lock_values(assembled.recipe, assembled.registry, data_files(prepared))
-        facts = run_facts(assembled.recipe, prepared, lock)
+        facts = run_facts(assembled.recipe, prepared, lock, registry=assembled.registry)
         trainer = assembled.trainer(folder, facts=facts, quiet=quiet)
         _write_facts(assembled, folder, lock, resume=resume)
     except OSError as error:

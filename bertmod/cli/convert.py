@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bertmod.cli.checkpoint_options import HiddenActOption
 from bertmod.cli.invocation import invocation
 from bertmod.cli.terminal import show_warnings
 
@@ -69,14 +70,6 @@ AllowOption = Annotated[
 VocabOption = Annotated[
     Path | None,
     typer.Option("--vocab", metavar="FILE", help="Vocabulary, where SRC has none: its vocab.txt."),
-]
-HiddenActOption = Annotated[
-    str | None,
-    typer.Option(
-        "--hidden-act",
-        metavar="gelu_tanh",
-        help="Read a file's gelu as its tanh form, which TensorFlow computes since 2019.",
-    ),
 ]
 
 

@@ -11,7 +11,7 @@ import typer
 
 from bertmod.cli.invocation import invocation
 from bertmod.cli.terminal import show_warnings
-from bertmod.cli.trained_options import RunArgument, SourceOption, TaskOption
+from bertmod.cli.trained_options import RunArgument, SourceOption, TaskOption, progress
 from bertmod.errors import CheckpointError, DataError, Problem, RecipeError
 from bertmod.recipe.load import apply_overrides, raw_recipe
 from bertmod.recipe.paths import path_text
@@ -31,15 +31,6 @@ ToOption = Annotated[
         "--to",
         metavar="EXPORTER",
         help="onnx, torch_export, int8 or another that bertmod list exporters shows.",
-    ),
-]
-LengthOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-length",
-        metavar="N",
-        min=2,
-        help="Longest row, tokens; the longest of the tasks' otherwise.",
     ),
 ]
 SetOption = Annotated[
@@ -74,14 +65,12 @@ def export(
     to: ToOption,
     task: TaskOption = None,
     source: SourceOption = "mean",
-    max_length: LengthOption = None,
     set_: SetOption = None,
     data: DataOption = None,
     check: CheckOption = True,
 ) -> None:
     """Write a run's tasks as files that run without bertmod, with tokenizer, labels and README."""
-    from bertmod.inference.export import export_run
-    from bertmod.inference.export_plan import ExportPlan
+    from bertmod.inference import ExportPlan, export_run
 
     if data is not None and not check:
         raise DataError("--data and --no-check: rows are scored by running what was written")
@@ -94,11 +83,13 @@ def export(
         config=config,
         tasks=tuple(task or ()),
         source=source,
-        max_length=max_length,
         check=check,
         data=data,
     )
-    _show(export_run(run, output, plan, registry=started.registry, quiet=not started.debug), output)
+    done = export_run(
+        run, output, plan, registry=started.registry, quiet=not started.debug, progress=progress
+    )
+    _show(done, output)
 
 
 def _exporter(name: str, registry: Registry) -> Entry[ExporterSpec]:

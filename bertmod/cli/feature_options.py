@@ -48,7 +48,7 @@ MeanOption = Annotated[
     bool,
     typer.Option(
         "--mean",
-        help="Keep the mean of the last layer over each line's tokens, too, [CLS] and [SEP] not "
+        help="Keep the mean of the last layer over each line's tokens, too, [CLS] and [SEP] "
         "among them.",
     ),
 ]
@@ -92,16 +92,6 @@ LowerCaseOption = Annotated[
     typer.Option(
         "--lower-case/--no-lower-case",
         help="Whether text is lower-cased, in place of what the checkpoint says.",
-    ),
-]
-
-
-HiddenActOption = Annotated[
-    str | None,
-    typer.Option(
-        "--hidden-act",
-        metavar="NAME",
-        help="Activation in place of the checkpoint's; gelu_tanh as in Google's later code.",
     ),
 ]
 PrecisionOption = Annotated[

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bertmod.cli.checkpoint_options import HiddenActOption
 from bertmod.cli.feature_options import (
     USUAL_LENGTH,
     BatchSizeOption,
     CheckpointArgument,
     DtypeOption,
     FormatOption,
-    HiddenActOption,
     InputArgument,
     LayersOption,
     LowerCaseOption,
@@ -68,7 +69,7 @@ def features(
 
     show_warnings()
     _require_sense(form, words=words, dtype=dtype, shard_lines=shard_lines)
-    files = FileOptions(form, words or form != "jsonl", dtype or "float32", shard_lines or 1024)
+    files = FileOptions(form, words or form != "jsonl", shard_lines or 1024)
     is_file = input_ != STANDARD_INPUT
     if resume and not is_file:
         raise DataError("--resume: standard input cannot be read again; name a file")
@@ -82,6 +83,7 @@ def features(
         max_length=max_length or min(USUAL_LENGTH, opened.shape.max_length),
         batch_size=batch_size,
         precision=precision,
+        dtype=dtype or "float32",
     )
     _require_something(options, words=words)
     extractor = _loaded(opened, options, task=task, device=device)
@@ -122,16 +124,27 @@ def _loaded(
     opened: OpenedCheckpoint, options: FeatureOptions, *, task: str | None, device: str
 ) -> Extractor:
     """The encoder, ready to take what is wanted."""
-    from bertmod.inference.features import Extractor, require_possible, trained_task
-    from bertmod.inference.resident import resident_encoder
+    from bertmod.inference.adapter_files import load_adapter
+    from bertmod.inference.features import Extractor, require_possible, task_folder
+    from bertmod.inference.resident import absent_parts, resident_encoder
     from bertmod.model.report import render_report
 
-    require_possible(options, opened.shape)  # before a tensor is read
+    # Before a tensor is read:
+    absent = absent_parts(opened) if options.pooled else frozenset()
+    require_possible(options, opened.shape, absent=absent)
+    folder = None if task is None else task_folder(opened, task)
     for note in opened.notes:
         print(f"note: {note}", file=sys.stderr)
     base, report = resident_encoder(opened, device=device, want=options.want)
-    print(render_report(report), file=sys.stderr)
-    trained = None if task is None else trained_task(opened, task, base)
+    trained = None if folder is None else load_adapter(folder, base)
+    # The task's adapters were skipped with the encoder, but are loaded now; what was initialised
+    # serves parts of the output that nobody reads.
+    skipped = {
+        name: why
+        for name, why in report.skipped.items()
+        if not name.startswith(f"adapters.{task}.")
+    }
+    print(render_report(replace(report, skipped=skipped, initialised=())), file=sys.stderr)
     return Extractor(base, options, task=trained)
 
 

@@ -6,10 +6,11 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertmod.cli.checkpoint_options import HiddenActOption
 from bertmod.cli.invocation import invocation
 from bertmod.cli.terminal import show_warnings
 from bertmod.cli.trained_options import DeviceOption, progress
@@ -60,15 +61,7 @@ ToleranceOption = Annotated[
         "--tolerance",
         metavar="X",
         min=0.0,
-        help="Largest absolute difference between equal ones.",
-    ),
-]
-HiddenActOption = Annotated[
-    Literal["gelu_tanh"] | None,
-    typer.Option(
-        "--hidden-act",
-        metavar="gelu_tanh",
-        help="Read a file's gelu as its tanh form, which Google's programs compute since 2019.",
+        help="Largest absolute difference between equal ones: exit status 0, otherwise 1.",
     ),
 ]
 JsonOption = Annotated[

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Slot = Mapping[str, Any]
 
+UNASKED = "that nobody asked for"
+"""How the reasons end for which trained values were left."""
+
 
 @dataclass(frozen=True)
 class TensorName:
@@ -90,7 +93,9 @@ class CheckpointDescription:
         pinned: A path that means this very checkpoint for ever, where the one that was given may
             mean another tomorrow: ``hf:NAME@COMMIT``. It takes that path's place in what is
             recorded and read; empty where the path will do.
-        skipped: Pattern of a format name to the reason why such tensors are never needed.
+        skipped: Pattern of a format name to the reason why such tensors may be left. A reason that
+            ends in ``UNASKED`` is that of trained values whose owner the file does not tell, such
+            as a head: what must lose nothing then asks first.
         files: Every file that belongs to it.
     """
 

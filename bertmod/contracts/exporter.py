@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,42 +14,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ExportedOutput:
-    """One output of what is exported.
-
-    Attributes:
-        name: Its name in the file: ``logits``, ``start_logits``; of several tasks
-            ``cola.logits``.
-        task: Id of its task.
-        logits: The head's own name for it, a key of ``HeadOutput.logits``.
-        per: ``row``: (batch, ...), one entry per row; ``token``: (batch, length, ...).
-        shape: What stands for the dots: (classes,) or ().
-    """
-
-    name: str
-    task: str
-    logits: str
-    per: Literal["row", "token"]
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class ExportContext:
     """What an exporter gets beside its options.
 
     Attributes:
         module: From keywords ``input_ids``, ``attention_mask`` and ``token_type_ids``, each
-            (batch, length), int64, to a dictionary of outputs by name, fp32. Real tokens lead
-            their row. It is on the CPU, without dropout, and can be traced by ``torch.export``
-            with batch and length left open.
+            (batch, length), int64, to a dictionary of outputs by name, fp32, each (batch, ...) or
+            (batch, length, ...). Real tokens lead their row. It is on the CPU, without dropout,
+            and can be traced by ``torch.export`` with batch and length left open.
         example: Input to a small example, in the order of the arguments.
-        outputs: What it gives, in order.
-        max_length: Longest row that will be asked for, tokens.
+        outputs: Names of what it gives, in order: ``logits``, ``start_logits``; of several tasks
+            ``cola.logits``.
+        max_length: Longest row that the encoder has positions for, tokens.
     """
 
     module: Module
     example: Mapping[str, Tensor]
-    outputs: tuple[ExportedOutput, ...]
+    outputs: tuple[str, ...]
     max_length: int
 
 
@@ -62,7 +43,8 @@ class Exported:
             the outputs that are wanted to these outputs, fp32. It runs the files that were
             written, not the model that they were made of.
         notes: What the user should know of them, a line each, such as their sizes.
-        use: How to run them without bertmod, Markdown for the README beside them.
+        use: Python that does so without bertmod, for the README beside them: in their folder,
+            from ``inputs``, arrays by name, to ``outputs`` by name. Empty if Python cannot.
     """
 
     run: Callable[[Arrays, Sequence[str]], Arrays]

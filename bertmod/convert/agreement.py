@@ -9,18 +9,27 @@ import numpy as np
 
 from bertmod.contracts.tokenizer import RowTable
 from bertmod.convert.sides import Side, Text
+from bertmod.errors import DataError
 from bertmod.wording import counted
 
 
-def can_run(a: Side, b: Side, rows: RowTable) -> bool:
-    """Whether both give hidden states of one size for these ids."""
-    one, two = a.sizes, b.sizes
-    same = (one.num_hidden_layers, one.hidden_size) == (two.num_hidden_layers, two.hidden_size)
-    return same and int(rows.input_ids.max()) < two.vocab_size
+def require_types(a: Side, b: Side, *, rows: RowTable) -> None:
+    """Refuse pairs of texts where a checkpoint takes single ones.
+
+    Raises:
+        DataError: If one of the two has no embedding for the second text's tokens.
+    """
+    highest = int(rows.token_type_ids.max())
+    for side in (a, b):
+        if highest >= (known := side.sizes.type_vocab_size):
+            raise DataError(
+                f"{side.title}: its type_vocab_size is {known}, so it takes no pairs of texts\n"
+                "  compare on single texts: --text TEXT or --input FILE"
+            )
 
 
-def unlike_sizes(a: Side, b: Side, rows: RowTable) -> Iterator[str]:
-    """How the sizes differ that hidden states hang on.
+def unlike_sizes(a: Side, b: Side, *, rows: RowTable) -> Iterator[str]:
+    """How the sizes differ that hidden states hang on; nothing if these can be compared.
 
     Args:
         a: The first.
@@ -34,12 +43,14 @@ def unlike_sizes(a: Side, b: Side, rows: RowTable) -> Iterator[str]:
     ):
         if first != second:
             yield f"{what}: {first} in A, {second} in B"
-    if (highest := int(rows.input_ids.max())) >= two.vocab_size:
-        yield f"ids: A's tokenizer gives {highest:,}, B takes {two.vocab_size:,} of them from 0"
+    highest = int(rows.input_ids.max())
+    for name, known in (("A", one.vocab_size), ("B", two.vocab_size)):
+        if highest >= known:
+            yield f"ids: A's tokenizer gives {highest:,}, the highest of {name} is {known - 1:,}"
 
 
 def unlike_tokens(
-    a: Side, b: Side, texts: Sequence[Text]
+    a: Side, b: Side, *, texts: Sequence[Text]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How the vocabularies and the tokens of whole texts differ, and what was not compared.
 

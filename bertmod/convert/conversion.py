@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bertmod.contracts.checkpoint import CheckpointContent, CheckpointWriter, LoadReport
 from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.tokenizer import Tokenizer
+from bertmod.convert.card import conversion_card
 from bertmod.convert.merged import take_in_adapters
-from bertmod.convert.source import Source, SourceTask, open_source
+from bertmod.convert.source import Source, open_source
 from bertmod.convert.task_slots import Answering, TaskFinder
 from bertmod.convert.tensors import Tensors, in_format, read_tensors, without_absent
-from bertmod.convert.words import conversion_card
-from bertmod.convert.write import require_new, write_checkpoint
+from bertmod.convert.write import write_checkpoint
+from bertmod.data.new_folder import require_new
 from bertmod.errors import CheckpointError, DataError
 from bertmod.model.canonical import encoder_hash
 from bertmod.model.loading import OWN_FORMAT
@@ -35,6 +35,7 @@ class Conversion:
         tasks: Ids of its tasks, in order.
         encoder_hash: SHA-256 of the encoder's values, as bertmod's own folders name it.
         report: What became of every tensor of the original.
+        merged: Ids of the adapters that the encoder's weights took in.
         notes: What the user should know.
     """
 
@@ -42,6 +43,7 @@ class Conversion:
     tasks: tuple[str, ...]
     encoder_hash: str
     report: LoadReport
+    merged: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -65,10 +67,8 @@ def convert(
     Args:
         source: What ``--checkpoint`` takes: a file, a folder, a run, ``hf:NAME``.
         target: Folder to write; it must not exist, or be empty.
-        to: Name of the loader whose format is written: ``bertmod``, ``huggingface``,
-            ``tensorflow``, or a plugin's.
-        tasks: Which of its tasks; for formats that do not say their ids, the ids to give. None
-            takes all.
+        to: Loader whose format is written: ``bertmod``, ``huggingface``, ``tensorflow`` ...
+        tasks: Which of its tasks, or the ids to give where a format says none; empty: all.
         loader: Which loader reads it; ``auto`` takes the one that knows it.
         head: Head that its classifier belongs to, where the file does not tell.
         labels: What the labels of its one head are called, in the order of the file.
@@ -85,6 +85,11 @@ def convert(
             options contradict each other.
     """
     registry, path = registry or load_registry(), Path(target)
+    if encoder_only and (tasks or head or labels or merge):
+        raise DataError(
+            "--encoder-only leaves heads and adapters out: give no --task, --head, --labels or "
+            "--merge with it"
+        )
     entry = writable(registry, to)
     require_new(path)
     found = open_source(
@@ -97,7 +102,8 @@ def convert(
         options=options,
     )
     if labels is not None:
-        found = _with_labels(found, tuple(labels))
+        own = entry.spec.writer.format == OWN_FORMAT
+        found = _with_labels(found, tuple(labels), own=own)
     return _copy(
         found, path, entry, whole=not encoder_only, merge=merge, allow=tuple(allow_unexpected)
     )
@@ -120,19 +126,30 @@ def _copy(
     orders = {id_: each.order for id_, each in answering.items() if each.order is not None}
     tensors, report = read_tensors(source, orders=orders, allow=allow, whole=whole)
     report, lacking = without_absent(report)
+    merged = tuple(adapter.id for task in source.tasks for adapter in task.adapters)
     if merge:
-        tensors, source = take_in_adapters(source, tensors), _without_adapters(source)
+        source, tensors = take_in_adapters(source, tensors)
     done = Conversion(
         format=entry.spec.name,
         tasks=tuple(task.id for task in source.tasks),
         encoder_hash=encoder_hash({f"encoder.{k}": v for k, v in tensors["encoder"].items()}),
         report=report,
-        notes=(*source.notes, *lacking, *(each.note for each in answering.values() if each.note)),
+        merged=merged if merge else (),
+        notes=(*_notes(source), *lacking, *(each.note for each in answering.values() if each.note)),
     )
     content = _content(source, answering, tokenizer, in_format(source, tensors, writer.format))
-    card = partial(
-        conversion_card, source, content, done, tensors, folder=target.name, library=writer.library
-    )
+
+    def card(use: str) -> str:
+        return conversion_card(
+            source,
+            content,
+            done=done,
+            tensors=tensors,
+            use=use,
+            folder=target.name,
+            library=writer.library,
+        )
+
     write_checkpoint(target, content, writer, card=card)
     return done
 
@@ -156,13 +173,14 @@ def writable(registry: Registry, to: str) -> Entry[Any]:
     raise DataError(f"{what}\n  accepted: {listed(names)}")
 
 
-def _with_labels(source: Source, labels: tuple[str, ...]) -> Source:
-    """A checkpoint with one head whose labels have these names."""
+def _with_labels(source: Source, labels: tuple[str, ...], *, own: bool) -> Source:
+    """A checkpoint with one head whose labels have these names, for bertmod's format or another."""
     path = source.opened.path
     named = [task for task in source.tasks if task.num_labels is not None]
     if len(named) != 1:
         what = "no head with labels there" if not named else f"{len(named)} heads with labels there"
-        raise CheckpointError(f"{path}: {what}, but --labels is for one")
+        choose = "\n  choose one: --task ID" if named and source.format == OWN_FORMAT else ""
+        raise CheckpointError(f"{path}: {what}, but --labels is for one{choose}")
     (task,) = named
     if len(set(labels)) != len(labels) or not all(labels):
         raise DataError("--labels: each name once, and none empty")
@@ -171,15 +189,28 @@ def _with_labels(source: Source, labels: tuple[str, ...]) -> Source:
             f"{path}: --labels has {len(labels)} names, but the head of task {task.id} has "
             f"{task.num_labels} labels"
         )
+    if own and task.facts.get("task") and labels != task.info.labels:
+        raise CheckpointError(
+            f"{path}: in bertmod's record the labels of task {task.id} are called "
+            f"{listed(task.info.labels or ())}\n"
+            "  leave --labels out; formats of others take other names"
+        )
     renamed = replace(task, info=replace(task.info, labels=labels))
-    old = () if task.info.labels in (None, labels) else (_renamed(task, labels),)
-    others = tuple(renamed if each is task else each for each in source.tasks)
-    return replace(source, tasks=others, notes=(*source.notes, *old))
+    return replace(source, tasks=tuple(renamed if each is task else each for each in source.tasks))
 
 
-def _renamed(task: SourceTask, labels: Sequence[str]) -> str:
-    pairs = zip(task.info.labels or (), labels, strict=True)
-    return f"{task.id}: labels renamed: {listed(f'{old} to {new}' for old, new in pairs)}"
+def _notes(source: Source) -> Iterator[str]:
+    """How the checkpoint was read, and what has another name now."""
+    yield from source.opened.notes
+    if unnamed := [task.id for task in source.tasks if task.id != task.key]:
+        ids = listed(unnamed)
+        yield f"the file does not say what its tasks are called: {ids}; --task ID gives a name"
+    for task in source.tasks:
+        old = source.opened.description.infos.get(task.key, TaskInfo()).labels
+        if old is not None and old != task.info.labels:
+            pairs = zip(old, task.info.labels or (), strict=True)
+            renamed = listed(f"{one} to {two}" for one, two in pairs)
+            yield f"{task.id}: labels renamed: {renamed}"
 
 
 def _answering(source: Source, tokenizer: Tokenizer) -> dict[str, Answering]:
@@ -187,10 +218,6 @@ def _answering(source: Source, tokenizer: Tokenizer) -> dict[str, Answering]:
     opened = source.opened
     finder = TaskFinder(opened.path, opened.registry, tokenizer, longest=opened.shape.max_length)
     return {task.id: finder.find(task) for task in source.tasks if not task.facts}
-
-
-def _without_adapters(source: Source) -> Source:
-    return replace(source, tasks=tuple(replace(task, adapters=()) for task in source.tasks))
 
 
 def _content(

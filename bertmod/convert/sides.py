@@ -15,18 +15,20 @@ from torch.nn import Module
 
 from bertmod.contracts.adapter import Adapter
 from bertmod.contracts.batch import Batch
-from bertmod.contracts.checkpoint import LoadReport
 from bertmod.contracts.encoder import Encoder, Part
 from bertmod.contracts.head import Head
 from bertmod.contracts.tokenizer import RowTable, Tokenizer
-from bertmod.convert.checkpoint_task import load_task
-from bertmod.convert.source import Source
+from bertmod.convert.built import build_encoder, build_task
+from bertmod.convert.source import Source, SourceTask
+from bertmod.convert.tensors import Tensors, read_tensors
 from bertmod.data.collate import collate, row_layout
 from bertmod.data.features import FeatureTable
-from bertmod.inference.resident import EVERYTHING, resident_encoder
-from bertmod.model.loading import Component, stored_names
+from bertmod.engine.precision import resolve_device
+from bertmod.errors import CheckpointError
+from bertmod.inference.resident import EVERYTHING
 from bertmod.model.report import render_report
 from bertmod.model.sites import TaskSites
+from bertmod.wording import listed
 
 Text = tuple[str, str | None]
 """A text, and the second one beside it or None."""
@@ -44,12 +46,14 @@ class Sizes:
         hidden_size: Width of the hidden states, units.
         max_length: Longest row, tokens.
         vocab_size: Ids that it takes, from 0.
+        type_vocab_size: Token types that it takes, from 0; a pair has two.
     """
 
     num_hidden_layers: int
     hidden_size: int
     max_length: int
     vocab_size: int
+    type_vocab_size: int
 
 
 @dataclass(frozen=True)
@@ -120,28 +124,31 @@ class CheckpointSide:
     """
 
     def __init__(self, source: Source, *, task: str | None, device: str) -> None:
-        opened = source.opened
-        self._want: frozenset[Part] = EVERYTHING & opened.shape.provides - {"word_embeddings"}
-        self._want -= _absent_parts(source)
-        resident, report = resident_encoder(opened, device=device, want=self._want)
-        self.encoder: Encoder = resident.encoder
-        self._tokenizer: Tokenizer = resident.tokenizer
-        self._device = next(cast(Module, resident.encoder).parameters()).device
+        opened, self._device = source.opened, resolve_device(device)
+        chosen = None if task is None else _chosen(source, task)
+        source = replace(source, tasks=() if chosen is None else (chosen,))
+        tensors, report = read_tensors(source, whole=False)
+        self.encoder: Encoder = build_encoder(source, tensors)
         self.head: Head | None = None
-        self.labels: tuple[str, ...] | None = None
         self._adapters: tuple[Adapter, ...] = ()
-        if task is not None:
-            found, own = load_task(source, resident.encoder, task)
-            self.head, self.labels, self._adapters = found.head, found.labels, found.adapters
-            report = _both(report, own)
+        if chosen is not None:
+            built = build_task(source, chosen, encoder=self.encoder, tensors=tensors)
+            self.head, self._adapters = built.head, tuple(built.adapters.values())
+        for module in (self.encoder, self.head, *self._adapters):
+            if module is not None:
+                cast(Module, module).to(self._device)
+        self._want = _whole_parts(source, tensors)
+        self._tokenizer: Tokenizer = opened.tokenizer.spec.build(opened.tokenizer.config)
         self.title = opened.path
-        self.notes: Sequence[str] = source.notes
-        self.report = render_report(report)
+        self.labels = None if chosen is None else chosen.info.labels
+        self.notes: Sequence[str] = opened.notes
+        self.report = render_report(replace(report, initialised=()))
         self.sizes = Sizes(
             num_hidden_layers=opened.shape.num_hidden_layers,
             hidden_size=opened.shape.hidden_size,
             max_length=opened.shape.max_length,
             vocab_size=self._tokenizer.vocab_size,
+            type_vocab_size=int(opened.encoder.to_json().get("type_vocab_size", 2)),
         )
 
     def rows(self, texts: Sequence[Text], *, max_length: int = UNLIMITED) -> RowTable:
@@ -180,22 +187,28 @@ class CheckpointSide:
         )
 
 
-def _absent_parts(source: Source) -> frozenset[Part]:
-    """Parts of the output, such as the pooled one, of which a checkpoint has no tensor."""
-    component = Component("encoder", source.encoder_names)
-    stored = {tensor.name for tensor in source.stored.values()}
-    found: dict[Part, bool] = {}
-    for row in source.encoder_names:
-        if row.part is not None:
-            own = stored_names(component, row, source.format)
-            found[row.part] = found.get(row.part, False) or not stored.isdisjoint(own)
-    return frozenset(part for part, is_there in found.items() if not is_there)
+def _chosen(source: Source, task: str) -> SourceTask:
+    """The task of that id, or number in the file.
+
+    Where the file does not say what its tasks are called it is also the one whose head has that
+    name, or the only one.
+    """
+    for each in source.tasks:
+        if task in (each.id, each.key):
+            return each
+    if not source.opened.description.tasks:
+        alike = [each for each in source.tasks if each.head.spec.name == task] or source.tasks
+        if len(alike) == 1:
+            return alike[0]
+    known = listed(each.key for each in source.tasks)
+    raise CheckpointError(f'{source.opened.path}: no task "{task}" there\n  there: {known}')
 
 
-def _both(encoder: LoadReport, task: LoadReport) -> LoadReport:
-    """One account of tensors that were read in two passes."""
-    skipped = {name: why for name, why in encoder.skipped.items() if name not in task.used}
-    return replace(encoder, used={**encoder.used, **task.used}, skipped=skipped)
+def _whole_parts(source: Source, tensors: Tensors) -> frozenset[Part]:
+    """Parts of the output that are compared: those of which the file lacks no tensor."""
+    there = tensors["encoder"]
+    lacking = {row.part for row in source.encoder_names if row.canonical not in there}
+    return (EVERYTHING & source.opened.shape.provides) - {"word_embeddings"} - lacking
 
 
 def _real_tokens(batch: Batch) -> Tensor:

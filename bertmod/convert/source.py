@@ -1,4 +1,4 @@
-"""What a checkpoint has, component by component, as a conversion sees it."""
+"""What a checkpoint has, component by component."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bertmod.contracts.checkpoint import StoredTensor, TensorName
 from bertmod.contracts.encoder import Part
 from bertmod.contracts.head import TaskInfo
 from bertmod.errors import CheckpointError, DataError, RecipeError
+from bertmod.inference.resident import EVERYTHING, absent_parts
 from bertmod.model.loading import OWN_FORMAT, Component, stored_names
 from bertmod.recipe.adapters import check_adapters, chosen_layers
 from bertmod.recipe.draft import Draft, Half
@@ -19,13 +20,12 @@ from bertmod.recipe.load import raw_recipe
 from bertmod.recipe.opened import OpenedCheckpoint, open_checkpoint
 from bertmod.recipe.resolve import Slot, slot_of
 from bertmod.recipe.schema import AUTO
-from bertmod.registry import Registry
+from bertmod.registry import Registry, UnknownNameError
 from bertmod.wording import counted, listed
 
 TASK_ID = re.compile(r"[a-z][a-z0-9_]*")
-
-ALONE: frozenset[Part] = frozenset({"hidden", "layers", "word_embeddings"})
-"""What an encoder without heads must be able to give: a file may lack the pooler."""
+NUMBER = re.compile(r"[0-9]+")
+"""What the tasks of a file are called that does not name them."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,17 @@ class SourceTask:
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint that is to be converted.
+    """A checkpoint with its components, as far as they are wanted.
 
     Attributes:
         opened: The checkpoint.
         tasks: Its tasks that are wanted, in their order.
         stored: Its tensors by their names in the file.
-        notes: What the user should know.
     """
 
     opened: OpenedCheckpoint
     tasks: tuple[SourceTask, ...]
     stored: Mapping[str, StoredTensor]
-    notes: tuple[str, ...] = ()
 
     @property
     def format(self) -> str:
@@ -110,8 +108,9 @@ class Source:
 
     @property
     def want(self) -> frozenset[Part]:
-        """Parts of the encoder's output that the copy must be able to give."""
-        return ALONE.union(*(task.want for task in self.tasks))
+        """Parts of the encoder's output that must be whole: a file may have no pooler at all."""
+        found = EVERYTHING - absent_parts(self.opened)
+        return found.union(*(task.want for task in self.tasks))
 
 
 def open_source(
@@ -137,31 +136,22 @@ def open_source(
 
     Raises:
         CheckpointError: If it cannot be read, or has something that is not understood.
-        DataError: If the options contradict each other.
+        DataError: If one head is to be several tasks', or there is no head of that name.
     """
-    if encoder_only and (tasks or head):
-        raise DataError("--encoder-only leaves every task: give no --task and no --head with it")
     asked = () if encoder_only else tuple(tasks) or None
     opened = open_checkpoint(path, registry=registry, loader=loader, tasks=asked, options=options)
     heads = {} if encoder_only else _heads(opened, tasks, head)
-    source = Source(opened, (), opened.tensors(), opened.notes)
-    draft = Draft(raw_recipe({}, title=path), registry, shape=opened.shape, encoder=_half(opened))
-    found: list[SourceTask] = []
-    for index, (key, slot) in enumerate(heads.items()):
-        id_ = key if TASK_ID.fullmatch(key) else f"task_{key}"
-        try:
-            found.append(_task(source, draft, id_, key, index, slot))
-        except RecipeError as error:
-            raise CheckpointError(f"{path}: {error}") from error
-    unnamed = [task.id for task in found if task.id != task.key]
-    notes = [*opened.notes, *_told(unnamed)]
-    return replace(source, tasks=tuple(found), notes=tuple(notes))
-
-
-def _told(unnamed: Sequence[str]) -> Iterator[str]:
-    if unnamed:
-        ids = listed(unnamed)
-        yield f"the file does not say what its tasks are called: {ids}; --task ID gives a name"
+    source = Source(opened, (), opened.tensors())
+    raw = raw_recipe({}, title=opened.path)
+    draft = Draft(raw, registry, shape=opened.shape, encoder=_half(opened))
+    try:
+        found = [
+            _task(source, draft, key, index, slot)
+            for index, (key, slot) in enumerate(heads.items())
+        ]
+    except RecipeError as error:
+        raise CheckpointError(str(error)) from error
+    return replace(source, tasks=tuple(found))
 
 
 def _heads(
@@ -175,10 +165,7 @@ def _heads(
             f"{path}: the file tells which head it has ({known})\n  leave --head {head} out"
         )
     if head is not None:
-        if len(tasks) > 1:
-            raise DataError(
-                f"--head {head} is of one task, but {counted(len(tasks), 'task')} given"
-            )
+        _require_one(opened.registry, head, tasks)
         return {tasks[0] if tasks else "0": {"name": head}}
     if tasks and not heads:
         raise CheckpointError(
@@ -188,6 +175,28 @@ def _heads(
     return heads
 
 
+def _require_one(registry: Registry, head: str, tasks: Sequence[str]) -> None:
+    """Refuse a head that is not installed, or that several tasks should have."""
+    if len(tasks) > 1:
+        raise DataError(f"--head {head} is of one task, but {counted(len(tasks), 'task')} given")
+    try:
+        registry.get("head", head)
+    except UnknownNameError as error:
+        raise DataError(f"--head: {error}") from None
+
+
+def _id(path: str, key: str) -> str:
+    """The id in the copy of what the checkpoint calls a task."""
+    if TASK_ID.fullmatch(key):
+        return key
+    if NUMBER.fullmatch(key):
+        return f"task_{key}"
+    raise CheckpointError(
+        f'{path}: "{key}" cannot be a task\'s id\n'
+        "  accepted: lower-case letters, digits and _, a letter first: --task ID"
+    )
+
+
 def _half(opened: OpenedCheckpoint) -> Half:
     """The encoder as messages about adapters name it."""
     entry = opened.registry.get("encoder", opened.encoder.full_name)
@@ -195,17 +204,17 @@ def _half(opened: OpenedCheckpoint) -> Half:
 
 
 def _task(
-    source: Source, draft: Draft, id_: str, key: str, index: int, slot: Mapping[str, Any]
+    source: Source, draft: Draft, key: str, index: int, slot: Mapping[str, Any]
 ) -> SourceTask:
     opened, near = source.opened, source.opened.loader.provider
-    half = draft.full_slot("head", as_json(slot), ("heads", key), near=near)
+    half = draft.full_slot("head", _as_encoder(opened, slot), ("heads", key), near=near)
     draft.raise_if_wrong()
     head, declared = slot_of(half), half.spec.names
     prefix = f"heads.{key}"
     names = _own(source, prefix) if declared is None else declared(half.config, opened.shape)
     component = Component(prefix, names, index=index)
     return SourceTask(
-        id=id_,
+        id=_id(opened.path, key),
         key=key,
         index=index,
         head=head,
@@ -215,6 +224,15 @@ def _task(
         info=opened.description.infos.get(key, TaskInfo()),
         facts=opened.description.facts.get(key, {}),
     )
+
+
+def _as_encoder(opened: OpenedCheckpoint, slot: Mapping[str, Any]) -> dict[str, Any]:
+    """A head's slot with the encoder's activation, where the file has one name for both."""
+    values, act = as_json(slot), "hidden_act"
+    there = (opened.description.encoder or {}).get(act)
+    if there is not None and values.get(act) == there:
+        values[act] = getattr(opened.encoder.config, act)
+    return values
 
 
 def _adapters(source: Source, draft: Draft, key: str) -> Iterator[SourceAdapter]:

@@ -7,29 +7,32 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from bertmod.contracts.checkpoint import LoadReport, TensorName
+from bertmod.contracts.checkpoint import UNASKED, LoadReport, TensorName
 from bertmod.convert.source import Source, SourceTask
 from bertmod.errors import CheckpointError
 from bertmod.model.canonical import encoder_hash, require_hash
 from bertmod.model.loading import OWN_FORMAT, Component, load_tensors
+from bertmod.model.report import Odd
 from bertmod.wording import listed
-
-UNASKED = "that nobody asked for"
-"""How loaders end the reason of what may hold trained values: heads and adapters."""
 
 Order = tuple[int, ...]
 Tensors = dict[str, dict[str, Tensor]]
 
 
 def read_tensors(
-    source: Source, *, orders: Mapping[str, Order], allow: Sequence[str] = (), whole: bool = True
+    source: Source,
+    *,
+    orders: Mapping[str, Order] | None = None,
+    allow: Sequence[str] | None = None,
+    whole: bool = True,
 ) -> tuple[Tensors, LoadReport]:
     """Read everything that is wanted, and account for the rest.
 
     Args:
         source: The checkpoint.
         orders: Task id to the index in the file of each of its labels, where that differs.
-        allow: Shell patterns of names in the file that no component need know.
+        allow: Shell patterns of names in the file that no component need know; None: nothing is
+            allowed, and no message tells how.
         whole: Whether a head or an adapter that is not wanted is an error.
 
     Returns:
@@ -41,12 +44,13 @@ def read_tensors(
         CheckpointError: If a tensor is damaged, missing, of another shape or unknown.
     """
     found: Tensors = {}
-    components = list(_components(source, orders, found))
+    components = list(_components(source, orders or {}, found))
     report = load_tensors(
         source.stored,
         source.opened.description,
         components,
-        allow={"unexpected": allow},
+        allow=None if allow is None else {"unexpected": allow},
+        hint=_hint,
         source=source.opened.path,
     )
     if whole:
@@ -54,6 +58,12 @@ def read_tensors(
     if stored := source.opened.description.encoder_hash:
         _require_hash(source, found["encoder"], stored)
     return found, report
+
+
+def _hint(odd: Odd) -> str:
+    """How ``bertmod convert`` allows what does not fit."""
+    option = "if that is meant, --allow-unexpected PATTERN leaves out the names that match"
+    return option if odd["unexpected"] else ""
 
 
 def _components(source: Source, orders: Mapping[str, Order], found: Tensors) -> Iterator[Component]:
@@ -161,9 +171,10 @@ class _Named:
         self.found[prefix] = own
 
     def _nameless(self, what: str, tensor: str, *, adapter: bool) -> CheckpointError:
-        remedy = "  take its task's adapters into the encoder's weights: --merge\n"
+        why = "" if adapter else f": no name for its {tensor}"
+        remedy = "  LoRA and its like can go into the encoder's weights: --merge\n"
         return CheckpointError(
-            f"{self.path}: {self.format} has no place for {what}: no name for its {tensor}\n"
+            f"{self.path}: {self.format} has no place for {what}{why}\n"
             + (remedy if adapter else "")
             + "  leave heads and adapters out: --encoder-only\n"
             "  keep everything: --to bertmod"

@@ -79,6 +79,7 @@ class TransformersSide:
             hidden_size=config.hidden_size,
             max_length=config.max_position_embeddings,
             vocab_size=config.vocab_size,
+            type_vocab_size=config.type_vocab_size,
         )
 
     def rows(self, texts: Sequence[Text], *, max_length: int = UNLIMITED) -> RowTable | None:
@@ -161,10 +162,19 @@ def _library(name: str) -> Any:
 
 
 def _path(name: str) -> str:
-    """The folder or the hub's name; a path that can be nothing but a folder must be there."""
+    """The folder or the hub's name; a path that can be nothing but a folder must be there.
+
+    Raises:
+        CheckpointError: If it is not, or is not in the layout of the hub.
+    """
     path = name.removeprefix(PREFIX)
     folder = Path(path).expanduser()
-    if folder.exists():
+    if path and folder.exists():
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(
+                f"{name}: no config.json there, so it is nothing that transformers loads\n"
+                f"  bertmod convert {path} FOLDER --to huggingface writes a folder that is"
+            )
         return str(folder)
     if not path or folder.is_absolute() or path.startswith("."):
         raise CheckpointError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertmod.convert.agreement import can_run, unlike_sizes, unlike_tokens
+from bertmod.convert.agreement import require_types, unlike_sizes, unlike_tokens
 from bertmod.convert.differences import Differences, PartDifference
 from bertmod.convert.sides import CheckpointSide, Side, Text
 from bertmod.convert.source import open_source
@@ -167,10 +167,11 @@ def compare_sides(
     rows = a.rows(texts, max_length=limit)
     if rows is None:
         raise DataError(f"{a.title}: no tokenizer, so it cannot be A\n  put it second")
-    unlike, notes = unlike_tokens(a, b, texts)
-    unlike = (*unlike_sizes(a, b, rows), *unlike)
+    require_types(a, b, rows=rows)
+    other_tokens, notes = unlike_tokens(a, b, texts=texts)
+    other_sizes = tuple(unlike_sizes(a, b, rows=rows))
     differences = Differences(a.labels, b.labels)
-    if can_run(a, b, rows):
+    if not other_sizes:
         table = FeatureTable.from_rows(rows)
         for first in range(0, len(table), BATCH_ROWS):
             batch = table.take(np.arange(first, min(first + BATCH_ROWS, len(table))))
@@ -184,7 +185,7 @@ def compare_sides(
         num_texts=len(texts),
         num_tokens=len(rows.input_ids),
         parts=differences.parts,
-        unlike=(*unlike, *differences.unlike),
+        unlike=(*other_sizes, *other_tokens, *differences.unlike),
         notes=(*notes, *differences.notes),
     )
 

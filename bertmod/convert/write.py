@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from bertmod.contracts.checkpoint import CheckpointContent, CheckpointWriter
-from bertmod.data.durable import write_folder
-from bertmod.errors import DataError
+from bertmod.data.new_folder import new_folder
+from bertmod.errors import PluginError
 from bertmod.model.card import CARD_FILE
-
-
-def require_new(target: Path) -> None:
-    """Refuse a folder that has something in it, or that cannot be made.
-
-    Raises:
-        DataError: If it exists and is not an empty folder, or its parent does not exist.
-    """
-    if os.path.lexists(target) and not _is_empty(target):
-        raise DataError(f"{target}: exists already; name another folder")
-    if not target.absolute().parent.is_dir():
-        raise DataError(f"{target}: there is no folder {target.parent}")
 
 
 def write_checkpoint(
@@ -42,15 +29,10 @@ def write_checkpoint(
     Raises:
         CheckpointError: If the format cannot hold the content; nothing is left behind.
         DataError: If it cannot be written; nothing is left behind.
+        PluginError: If the writer makes a README of its own.
     """
-    require_new(target)
-    try:
-        with write_folder(target.absolute()) as writing:
-            use = writer.write(content, writing)
-            (writing / CARD_FILE).write_text(card(use), encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
-
-
-def _is_empty(target: Path) -> bool:
-    return target.is_dir() and not target.is_symlink() and not any(target.iterdir())
+    with new_folder(target) as writing:
+        use = writer.write(content, writing)
+        if (writing / CARD_FILE).exists():
+            raise PluginError(f"{writer.format}: its writer makes {CARD_FILE}, as bertmod does")
+        (writing / CARD_FILE).write_text(card(use), encoding="utf-8")

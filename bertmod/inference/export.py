@@ -11,20 +11,21 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bertmod.assemble.data import named_data_folder
 from bertmod.contracts.exporter import Exported
-from bertmod.data.durable import write_folder
+from bertmod.data.new_folder import new_folder, require_new
 from bertmod.engine.evaluate import EvaluationSettings
 from bertmod.errors import BertmodError, CheckpointError
 from bertmod.inference.export_card import export_card
 from bertmod.inference.export_plan import ChosenTasks, ExportPlan, choose
 from bertmod.inference.export_record import Export, Scores, write_record
 from bertmod.inference.exported import ExportedModel, largest_difference
-from bertmod.inference.scored_split import scored_splits
+from bertmod.inference.progress import Progress, no_progress
+from bertmod.inference.scored_split import labelled_splits, score_split
 from bertmod.model.card import render_card
+from bertmod.model.multitask import MultiTaskModel
 from bertmod.model.padded import PaddedModel
 from bertmod.model.record import read_encoder_record
-from bertmod.registry import Registry
+from bertmod.registry import Registry, load_registry
 from bertmod.wording import listed
 
 TOLERANCE = 1e-4
@@ -32,7 +33,13 @@ TOLERANCE = 1e-4
 
 
 def export_run(
-    run: Path, target: Path, plan: ExportPlan, *, registry: Registry, quiet: bool = True
+    run: Path | str,
+    target: Path | str,
+    plan: ExportPlan,
+    *,
+    registry: Registry | None = None,
+    quiet: bool = True,
+    progress: Progress = no_progress,
 ) -> Export:
     """Write a run's tasks in a format of other programs into a new folder.
 
@@ -40,37 +47,27 @@ def export_run(
 
     Args:
         run: The run folder.
-        target: The folder to make; its parent exists.
+        target: The folder to make; new or empty.
         plan: What is exported, and how.
-        registry: What is installed.
+        registry: What is installed; None looks.
         quiet: Whether to keep back what libraries say while they work.
+        progress: Shows how far the scoring is.
 
     Raises:
-        CheckpointError: If the target is there already, a task cannot be exported, or what was
-            written does not give what the model gives.
-        DataError: If the run has no such task, or the rows to be scored cannot be read.
+        CheckpointError: If a task cannot be exported, or what was written does not give what the
+            model gives.
+        DataError: If the target is there already or cannot be written, the run has no such task,
+            or the rows to be scored cannot be read.
         RunFolderError: If it is no run folder, or has no such state.
     """
-    _require_new(target)
-    chosen = choose(run, plan, registry)
-    try:
-        with write_folder(target) as folder:
-            with _silence() if quiet else contextlib.nullcontext():
-                padded, exported = _export(chosen, folder)
-            export = _checked(chosen, padded, exported)
-            write_record(folder, export, readme=render_card(export_card(export)))
-    except OSError as error:
-        raise CheckpointError(f"{target}: cannot be written: {error.strerror or error}") from error
+    require_new(Path(target))
+    chosen = choose(Path(run), plan, registry or load_registry())
+    with new_folder(Path(target)) as folder:
+        with _silence() if quiet else contextlib.nullcontext():
+            padded, exported = _export(chosen, folder)
+        export = _checked(chosen, padded, exported, progress)
+        write_record(folder, export, readme=render_card(export_card(export)))
     return export
-
-
-def _require_new(target: Path) -> None:
-    if target.exists() or target.is_symlink():
-        raise CheckpointError(
-            f"{target} exists already, and is left as it is\n  give another folder"
-        )
-    if not target.absolute().parent.is_dir():
-        raise CheckpointError(f"{target}: there is no folder {target.parent}\n  make it first")
 
 
 def _export(chosen: ChosenTasks, folder: Path) -> tuple[PaddedModel, Exported]:
@@ -83,14 +80,14 @@ def _export(chosen: ChosenTasks, folder: Path) -> tuple[PaddedModel, Exported]:
 
     def attempt(tasks: Sequence[str], place: Path) -> tuple[PaddedModel, Exported]:
         padded = PaddedModel(model, tasks)
-        return padded, plan.exporter.spec.export(
-            plan.config, padded.context(chosen.max_length), place
-        )
+        return padded, plan.exporter.spec.export(plan.config, padded.context(), place)
 
     try:
         return attempt(chosen.tasks, folder)
     except (BertmodError, OSError):
         raise
+    except ImportError as error:
+        raise CheckpointError(f"{chosen.exporter.name} cannot be used: {_cause(error)}") from error
     except Exception as error:  # whatever a tracer makes of somebody's code
         tasks, cause = _culprit(chosen.tasks, attempt, error)
         raise CheckpointError(_refusal(chosen, tasks, cause)) from cause
@@ -131,7 +128,9 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def _checked(chosen: ChosenTasks, padded: PaddedModel, exported: Exported) -> Export:
+def _checked(
+    chosen: ChosenTasks, padded: PaddedModel, exported: Exported, progress: Progress
+) -> Export:
     """What comes of running the files.
 
     Raises:
@@ -151,25 +150,31 @@ def _checked(chosen: ChosenTasks, padded: PaddedModel, exported: Exported) -> Ex
         )
     except Exception as error:  # a runtime that refuses a file, or a size
         raise CheckpointError(f"what {spec.name} wrote does not run: {_cause(error)}") from error
-    if not difference <= (TOLERANCE if spec.exact else math.inf):
+    if math.isnan(difference):
+        raise CheckpointError(f"logits of the model, or of what {spec.name} wrote, are no numbers")
+    if spec.exact and difference > TOLERANCE:
         raise CheckpointError(
             f"what {spec.name} wrote is not the model: logits differ by up to {difference:.2g}, "
             f"and {TOLERANCE:g} is accepted\n  nothing is kept"
         )
-    scores = tuple(_scores(chosen, padded, files)) if chosen.plan.scored else ()
+    scores = tuple(_scores(chosen, padded.model, files, progress))
     return Export(chosen, padded, exported, difference, scores)
 
 
-def _scores(chosen: ChosenTasks, padded: PaddedModel, files: ExportedModel) -> Iterator[Scores]:
+def _scores(
+    chosen: ChosenTasks, model: MultiTaskModel, files: ExportedModel, progress: Progress
+) -> Iterator[Scores]:
     """Every metric of the dev splits, by the model and by the files."""
-    data, settings = chosen.plan.data, EvaluationSettings()
-    folder = None if data is None else named_data_folder(data)
-    for task in chosen.tasks:
-        entry = chosen.trained.bound(task, folder)
-        both = (scored_splits(each, entry, settings=settings) for each in (padded.model, files))
-        for before, after in zip(*both, strict=True):
-            for metric, score in before.scores.items():
-                yield Scores(task, before.name, metric, score, after.scores[metric])
+    for task, entry in chosen.scored.items():
+        for split in labelled_splits(entry):
+            before, after = (
+                score_split(
+                    each, entry, split, settings=EvaluationSettings(), progress=progress
+                ).scores
+                for each in (model, files)
+            )
+            for metric, score in before.items():
+                yield Scores(task, split.split, metric, score, after[metric])
 
 
 @contextlib.contextmanager

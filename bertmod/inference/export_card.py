@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from bertmod import __version__
 from bertmod.engine.run_folder import LOCK_FILE
-from bertmod.errors import DataError
-from bertmod.inference.export_record import EXPORT_FILE, INPUTS, Export, bare_paths, output_axes
-from bertmod.model.card import ModelCard, TaskCard
+from bertmod.inference.export_record import Export
+from bertmod.inference.export_use import how_to_run
+from bertmod.model.card import ModelCard, TaskCard, code, installed_versions, num_parameters
 from bertmod.model.record import read_encoder_record, read_json
+from bertmod.recipe.bare_paths import bare_paths
+from bertmod.recipe.schema import SAMPLE
 
 LIBRARIES = ("torch", "numpy", "onnx", "onnxscript", "onnxruntime")
 
@@ -27,20 +28,21 @@ def export_card(export: Export) -> ModelCard:
     chosen, state = export.chosen, export.chosen.state
     encoder = read_encoder_record(state.encoder)
     first = next(iter(chosen.records.values()))
-    lock = _lock(chosen.run)
+    lock, recipe = _lock(chosen.run), bare_paths(chosen.recipe, chosen.opened.registry)
     return ModelCard(
         title=f"{chosen.run.absolute().name}, exported to {export.name}",
         made_from="\n".join(_story(export)),
         encoder=encoder["encoder"],
-        tokenizer=bare_paths(encoder["tokenizer"]),
+        tokenizer=encoder["tokenizer"],
         encoder_hash=state.encoder_hash,
-        num_parameters=_size(export.padded.model.encoder),
+        num_parameters=num_parameters(export.padded.model.encoder),
         tasks=tuple(_task_card(task, export, lock) for task in chosen.tasks),
-        recipe=chosen.recipe,
+        recipe=recipe,
         recipe_hash=first.recipe_hash,
         versions=_versions(export),
-        use=_use(export),
+        use=how_to_run(export),
         synthetic=bool(lock.get("synthetic_sample")),
+        checkpoint=(recipe["checkpoint"] or {}).get("path") or "",
     )
 
 
@@ -56,29 +58,16 @@ def _story(export: Export) -> Iterator[str]:
             "of random tokens."
         )
     if export.scores:
-        yield ""
+        yield f"\nScores of the dev rows of {_scored_data(export)}:\n"
         yield f"| task | split | metric | fp32 | {export.name} | change |"
         yield "|---|---|---|---:|---:|---:|"
         for each in export.scores:
             yield f"| {' | '.join(each.cells())} |"
 
 
-def _use(export: Export) -> str:
-    """How to run the files, and what goes in and comes out."""
-    inputs = [f"- `{name}`, int64, (batch, length): {told}" for name, told in INPUTS.items()]
-    outputs = [
-        f"- `{each['name']}`, {each['dtype']}, ({', '.join(map(str, each['shape']))}): "
-        f"the logits of task {each['task']}"
-        for each in map(output_axes, export.padded.outputs)
-    ]
-    told = [
-        *([export.exported.use, ""] if export.exported.use else []),
-        f"Inputs and outputs, which `{EXPORT_FILE}` lists with the label names:",
-        "",
-        *inputs,
-        *outputs,
-    ]
-    return "\n".join(told)
+def _scored_data(export: Export) -> str:
+    named = export.chosen.plan.data
+    return "the run's own data" if named is None else f"another data folder, {code(named)}"
 
 
 def _task_card(task: str, export: Export, lock: Mapping[str, Any]) -> TaskCard:
@@ -93,7 +82,7 @@ def _task_card(task: str, export: Export, lock: Mapping[str, Any]) -> TaskCard:
         metric=found.metric,
         score=_score(task, export),
         step=found.step,
-        num_parameters=_size(model.head(task)) + sum(map(_size, adapters.values())),
+        num_parameters=num_parameters(model.head(task), *adapters.values()),
         data=_data(task, export, lock),
     )
 
@@ -107,10 +96,6 @@ def _score(task: str, export: Export) -> float | None:
     return own.get(found.metric)
 
 
-def _size(module: Any) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def _lock(run: Path) -> Mapping[str, Any]:
     """What the run wrote down of its data; empty if that file is not there any more."""
     return read_json(run / LOCK_FILE) if (run / LOCK_FILE).is_file() else {}
@@ -119,26 +104,23 @@ def _lock(run: Path) -> Mapping[str, Any]:
 def _data(task: str, export: Export, lock: Mapping[str, Any]) -> dict[str, str]:
     """The task's data files, from their folder on, with the hashes that the run found."""
     hashes, trained = lock.get("data", {}), export.chosen.trained
-    try:
-        files = [
-            path
-            for role in ("train", "dev")
-            for split in trained.task(task).splits(role)
-            for path in trained.files(task, split)
-        ]
-    except DataError:  # the data is not on this machine
-        return {}
+    named = export.chosen.recipe["data"]["dir"]
+    folder = None if named == SAMPLE else Path(named)  # which need not be on this machine
+    files = [
+        path
+        for role in ("train", "dev")
+        for split in trained.task(task).splits(role)
+        for path in trained.files(task, split, folder)
+    ]
     return {"/".join(path.parts[-2:]): hashes[str(path)] for path in files if str(path) in hashes}
 
 
 def _versions(export: Export) -> dict[str, str]:
     """What the files were made with."""
     exporter = export.chosen.plan.exporter
-    found = {"bertmod": __version__, exporter.provider: exporter.version}
-    found["python"] = platform.python_version()
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {
+        "bertmod": __version__,
+        exporter.provider: exporter.version,
+        "python": platform.python_version(),
+        **installed_versions(LIBRARIES),
+    }

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from bertmod.contracts.encoder import Encoder
+from bertmod.assemble.data import PreparedTask, named_data_folder
 from bertmod.contracts.tokenizer import Tokenizer
-from bertmod.errors import CheckpointError, DataError
+from bertmod.data.folder import require_files
+from bertmod.errors import CheckpointError
 from bertmod.inference.states import SavedState, Source, choose_tasks, run_recipe, saved_states
 from bertmod.inference.trained import TrainedRun, load_run
 from bertmod.model.record import TaskRecord
+from bertmod.recipe.opened import OpenedCheckpoint, open_checkpoint
 from bertmod.registry import Entry, Registry
 from bertmod.specs import ExporterSpec
 from bertmod.wording import listed
+
+OWN = "bertmod/bertmod"
+"""The loader of what a run writes."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,6 @@ class ExportPlan:
         config: Its options.
         tasks: Ids of tasks; none means all that have a head of their own.
         source: Which state of the run.
-        max_length: Longest row, tokens; None: the longest of the tasks'.
         check: Whether what was written is run and compared with the model.
         data: Data folder of the rows that are scored; None: the one that the run was trained on.
             Named, it has an exact exporter scored, too.
@@ -37,7 +41,6 @@ class ExportPlan:
     config: Any
     tasks: tuple[str, ...] = ()
     source: Source = "mean"
-    max_length: int | None = None
     check: bool = True
     data: str | None = None
 
@@ -53,24 +56,24 @@ class ChosenTasks:
 
     Attributes:
         run: The run folder.
-        registry: What is installed.
         plan: What was asked for.
         recipe: JSON values of the run's recipe.
         trained: The run, on the CPU.
         state: The state that is exported.
+        opened: Its encoder's folder.
         records: Id of each task, in order, to what is kept of it; of one that borrows, its
             lender's.
-        max_length: Longest row, tokens.
+        scored: Tasks whose dev rows are scored, by id, bound to their data.
     """
 
     run: Path
-    registry: Registry
     plan: ExportPlan
     recipe: Mapping[str, Any]
     trained: TrainedRun
     state: SavedState
+    opened: OpenedCheckpoint
     records: Mapping[str, TaskRecord]
-    max_length: int
+    scored: Mapping[str, PreparedTask]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -78,9 +81,20 @@ class ChosenTasks:
         return tuple(self.records)
 
     @property
+    def max_length(self) -> int:
+        """Longest row that any of them makes, tokens."""
+        return max(self.trained.task(task).slot.max_length for task in self.tasks)
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The run's tokenizer."""
         return self.trained.task(self.tasks[0]).context.tokenizer
+
+    @property
+    def pipeline(self) -> str:
+        """The tokenizer for the ``tokenizers`` library; empty if it has no such form."""
+        slot = self.opened.tokenizer
+        return slot.spec.pipeline(slot.config) if slot.spec.pipeline else ""
 
     @property
     def exporter(self) -> ExporterSpec:
@@ -98,7 +112,7 @@ def choose(run: Path, plan: ExportPlan, registry: Registry) -> ChosenTasks:
 
     Raises:
         CheckpointError: If they have different encoders, or a file is damaged.
-        DataError: If the run has no such task, or the encoder no such length.
+        DataError: If the run has no such task, or the data of rows to be scored cannot be used.
         RunFolderError: If it is no run folder, or has no such state.
     """
     trained = load_run(run, source=plan.source, registry=registry, device="cpu")
@@ -114,20 +128,34 @@ def choose(run: Path, plan: ExportPlan, registry: Registry) -> ChosenTasks:
             "encoders, and an export has one\n"
             "  export them apart with --task, or take --from mean or --from final"
         )
-    limit = cast(Encoder, trained.model(tasks[0]).encoder).shape.max_length
-    asked = plan.max_length
-    if asked is not None and asked > limit:
-        raise DataError(f"--max-length {asked}: the encoder has positions for {limit} tokens")
     owners = {task: uses[task] or task for task in tasks}
     states = saved_states(run, plan.source)
     state = next(each for each in states if owners[tasks[0]] in each.tasks)
+    folder = str(recipe["data"]["dir"]) if plan.data is None else plan.data
     return ChosenTasks(
         run=run,
-        registry=registry,
         plan=plan,
         recipe=recipe,
         trained=trained,
         state=state,
+        opened=open_checkpoint(state.encoder, registry=registry, loader=OWN, tasks=()),
         records={task: state.records[owner] for task, owner in owners.items()},
-        max_length=asked or max(trained.task(task).slot.max_length for task in tasks),
+        scored=_with_data(trained, tasks if plan.scored else (), folder),
     )
+
+
+def _with_data(trained: TrainedRun, tasks: Sequence[str], data: str) -> dict[str, PreparedTask]:
+    """The tasks that have dev rows, bound to a data folder in which these are.
+
+    Raises:
+        DataError: If the folder, or a file of dev rows, is missing.
+    """
+    found = {}
+    for task in tasks:
+        folder = named_data_folder(data)
+        splits = trained.task(task).splits("dev")
+        files = [path for split in splits for path in trained.files(task, split, folder)]
+        require_files(folder, files, owner=f'task "{task}"')
+        if splits:
+            found[task] = trained.bound(task, folder)
+    return found

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bertmod import __version__
-from bertmod.contracts.exporter import Exported, ExportedOutput
+from bertmod.contracts.exporter import Exported
 from bertmod.errors import CheckpointError
 from bertmod.inference.export_plan import ChosenTasks
 from bertmod.model.card import CARD_FILE
-from bertmod.model.padded import PaddedModel
+from bertmod.model.padded import PaddedModel, PaddedOutput
 from bertmod.model.record import TaskRecord, read_encoder_record
 from bertmod.model.tokenizer_files import tokenizer_files
-from bertmod.recipe.opened import open_checkpoint
 
 EXPORT_FILE = "export.json"
 FORMAT_VERSION = 1
-OWN = "bertmod/bertmod"
-"""The loader of what a run writes."""
 
 INPUTS = {
     "input_ids": "the tokenizer's indices, with the special tokens; behind a row's end any index",
@@ -117,11 +113,11 @@ def _values(folder: Path, export: Export) -> dict[str, Any]:
         ],
         "outputs": [output_axes(output) for output in export.padded.outputs],
         "tasks": {task: _task(entry) for task, entry in chosen.records.items()},
-        "tokenizer": bare_paths(read_encoder_record(chosen.state.encoder)["tokenizer"]),
+        "tokenizer": read_encoder_record(chosen.state.encoder)["tokenizer"],
     }
 
 
-def output_axes(output: ExportedOutput) -> dict[str, Any]:
+def output_axes(output: PaddedOutput) -> dict[str, Any]:
     """What ``export.json`` says of an output."""
     axes = ["batch"] if output.per == "row" else ["batch", "length"]
     return {
@@ -143,23 +139,15 @@ def _task(entry: TaskRecord) -> dict[str, Any]:
     }
 
 
-def bare_paths(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
-    """A tokenizer slot in which the vocabulary has its name alone: it lies beside."""
-    vocab = tokenizer.get("vocab")
-    return {**tokenizer, **({} if vocab is None else {"vocab": Path(vocab).name})}
-
-
 def _tokenizer(export: Export) -> dict[str, bytes]:
     """The tokenizer's files, and those that other libraries read where it has such a form."""
-    chosen = export.chosen
-    encoder = chosen.state.encoder
-    opened = open_checkpoint(encoder, registry=chosen.registry, loader=OWN, tasks=())
-    slot, files = opened.tokenizer, chosen.tokenizer.files()
-    if slot.spec.pipeline is None:
+    chosen, pipeline = export.chosen, export.chosen.pipeline
+    files = chosen.tokenizer.files()
+    if not pipeline:
         return dict(files)
     return tokenizer_files(
-        slot.to_json(),
+        chosen.opened.tokenizer.to_json(),
         files,
-        pipeline=slot.spec.pipeline(slot.config),
+        pipeline=pipeline,
         max_length=chosen.max_length,
     )

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from bertmod.contracts.batch import Batch, BatchContext
 from bertmod.contracts.encoder import Encoder
-from bertmod.contracts.exporter import Exported, ExportedOutput
+from bertmod.contracts.exporter import Exported
 from bertmod.contracts.head import HeadOutput
 from bertmod.data.collate import collate, row_layout
 from bertmod.data.features import FeatureTable
 from bertmod.data.ragged import bounds_of
 from bertmod.model.multitask import MultiTaskModel
+from bertmod.model.padded import PaddedOutput
 
 SIZES = ((1, 5), (3, 17), (8, None))
 """Rows and length of the batches that are compared; None stands for the longest."""
@@ -35,7 +36,7 @@ class ExportedModel(MultiTaskModel):
     """
 
     def __init__(
-        self, model: MultiTaskModel, exported: Exported, outputs: Sequence[ExportedOutput]
+        self, model: MultiTaskModel, exported: Exported, outputs: Sequence[PaddedOutput]
     ) -> None:
         super().__init__(
             cast(Encoder, model.encoder),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,23 +15,27 @@ from torch import nn
 
 import bertmod
 from bertmod.data.durable import WRITING, write_file
-from bertmod.data.ragged import bounds_of
 from bertmod.errors import DataError
 from bertmod.inference.adapter_files import LoadedTask
+from bertmod.inference.decimals import decimal_rows
 from bertmod.inference.feature_lines import LineFile, windows
-from bertmod.inference.features import Extractor, LineFeatures, WindowFeatures, line_features
+from bertmod.inference.features import (
+    Advance,
+    Extractor,
+    LineFeatures,
+    WindowFeatures,
+    line_features,
+)
 from bertmod.inference.unfinished import Unfinished
 from bertmod.model.canonical import encoder_hash
 from bertmod.model.tensor_file import save_tensors
 
 Form = Literal["jsonl", "safetensors", "npz"]
-Dtype = Literal["float32", "float16"]
-Advance = Callable[[int], object]
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "features.json"
 LINES_FILE = "features.jsonl"
-DECIMALS = 6
+WORD_COLUMNS = ("words", "word_starts", "word_ends")
 FREE = frozenset({"checkpoint", "input"})
 """What may have moved when output is gone on with: its content is known by its hash."""
 
@@ -43,13 +47,11 @@ class FileOptions:
     Attributes:
         form: ``jsonl``, a file; or ``safetensors`` or ``npz``, a folder of shards.
         words: Whether JSON lines say which word each token came from; shards always do.
-        dtype: ``float32`` or ``float16``, of the shards' states and vectors.
         shard_lines: Lines of a shard, from 1.
     """
 
     form: Form = "jsonl"
     words: bool = False
-    dtype: Dtype = "float32"
     shard_lines: int = 1024
 
 
@@ -70,7 +72,7 @@ def write_features(
         unfinished: Where they are written.
         options: What the files look like.
         checkpoint: Where the encoder comes from, for the manifest.
-        advance: Called with the number of lines done.
+        advance: Called with numbers of lines as they are done.
 
     Returns:
         The number of lines.
@@ -99,24 +101,25 @@ def json_line(line: LineFeatures, *, words: bool = False) -> str:
     Without layers there are no ``features``, and beside them stand ``pooled`` and ``mean``, if
     they were taken, and if asked the columns that say which word each token came from.
     """
-    values: dict[str, Any] = {"linex_index": line.index}
+    parts = [f'"linex_index": {line.index}']
     if line.layers:
-        states = {layer: _rounded(array) for layer, array in line.layers.items()}
-        values["features"] = [
-            {
-                "token": token,
-                "layers": [{"index": layer, "values": rows[i]} for layer, rows in states.items()],
-            }
-            for i, token in enumerate(line.tokens)
-        ]
+        parts.append(f'"features": [{", ".join(_token_texts(line))}]')
     for name in ("pooled", "mean"):
         vector = getattr(line, name)
         if vector is not None:
-            values[name] = _rounded(vector)
+            parts.append(f'"{name}": [{decimal_rows(vector[None])[0]}]')
     if words:
-        for name in ("words", "word_starts", "word_ends"):
-            values[name] = getattr(line, name).tolist()
-    return json.dumps(values)
+        for name in WORD_COLUMNS:
+            parts.append(f'"{name}": {json.dumps(getattr(line, name).tolist())}')
+    return f"{{{', '.join(parts)}}}"
+
+
+def _token_texts(line: LineFeatures) -> Iterator[str]:
+    """Each token of a line with its states, as JSON."""
+    rows = {layer: decimal_rows(states) for layer, states in line.layers.items()}
+    for place, token in enumerate(line.tokens):
+        layers = (f'{{"index": {layer}, "values": [{rows[layer][place]}]}}' for layer in rows)
+        yield f'{{"token": {json.dumps(token)}, "layers": [{", ".join(layers)}]}}'
 
 
 def shard_name(number: int, form: Form) -> str:
@@ -171,14 +174,15 @@ def _write_lines(
     with path.open("a", encoding="ascii") as file:
         for window in windows(source, extractor.options.window):
             behind = first + len(window)
-            if behind > done:
-                found = extractor(window)
+            if behind <= done:
+                advance(len(window))
+            else:
+                found = extractor(window, advance=advance)
                 for number in range(max(done - first, 0), len(window)):
                     line = line_features(found, number, first=first, base=extractor.base)
                     file.write(json_line(line, words=options.words) + "\n")
                 file.flush()
             first = behind
-            advance(len(window))
         _require_lines(first, source)
         os.fsync(file.fileno())
     return first
@@ -211,43 +215,20 @@ def _write_shards(
         if path.exists():
             advance(len(lines))
         else:
-            parts = []
-            for window in windows(lines, extractor.options.window):
-                parts.append(_arrays(extractor(window), options))
-                advance(len(window))
-            _write_shard(path, _joined(parts))
+            _write_shard(path, _arrays(extractor(lines, advance=advance)))
         count += len(lines)
     _require_lines(count, source)
     return count
 
 
-def _arrays(found: WindowFeatures, options: FileOptions) -> dict[str, np.ndarray]:
-    """The arrays of a window, row lengths in place of bounds."""
-    tokens, arrays = found.tokens, dict[str, np.ndarray]()
-    if found.layers:
-        arrays["input_ids"] = tokens.rows.input_ids
-        arrays["row_bounds"] = np.diff(tokens.rows.bounds)
-        for name in ("words", "word_starts", "word_ends"):
-            arrays[name] = getattr(tokens, name)
-    floats = {f"layer_{layer}": states for layer, states in found.layers.items()}
-    for name, values in {**floats, **found.vectors}.items():
-        arrays[name] = _narrowed(values, options.dtype, name)
-    return arrays
-
-
-def _narrowed(values: np.ndarray, dtype: Dtype, name: str) -> np.ndarray:
-    if dtype == "float16" and np.abs(values).max(initial=0.0) > np.finfo(np.float16).max:
-        raise DataError(f"{name} has values beyond float16; use --dtype float32")
-    return values.astype(dtype, copy=False)
-
-
-def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays of a shard; those of its windows are given up one after another."""
-    joined = {}
-    for name in tuple(parts[0]):
-        values = np.concatenate([part.pop(name) for part in parts])
-        joined[name] = bounds_of(values) if name == "row_bounds" else values
-    return joined
+def _arrays(found: WindowFeatures) -> dict[str, np.ndarray]:
+    """The arrays of a shard."""
+    arrays = {f"layer_{layer}": states for layer, states in found.layers.items()}
+    if arrays:
+        tokens = found.tokens
+        arrays |= {"input_ids": tokens.rows.input_ids, "row_bounds": tokens.rows.bounds}
+        arrays |= {name: getattr(tokens, name) for name in WORD_COLUMNS}
+    return {**arrays, **found.vectors}
 
 
 def _write_shard(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -278,8 +259,3 @@ def _shards(num_lines: int, options: FileOptions) -> list[dict[str, Any]]:
 def _require_lines(count: int, source: LineFile) -> None:
     if not count:
         raise DataError(f"{source.title}: has no lines")
-
-
-def _rounded(values: np.ndarray) -> Any:
-    """Values as Python's ``round`` gives them: six decimals, ties to even."""
-    return np.round(values.astype(np.float64), DECIMALS).tolist()

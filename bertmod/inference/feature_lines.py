@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,11 +54,16 @@ class LineFile:
             name: Its path, or ``-``.
 
         Raises:
-            DataError: If it cannot be read, is not UTF-8, or has no lines.
+            DataError: If it cannot be read, can be read only once, is not UTF-8, or has no lines.
         """
         if name == STANDARD_INPUT:
             return cls(None)
         path = Path(name)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DataError(
+                f"{path}: no ordinary file, so that it can be read only once\n"
+                f"  give it as standard input: {STANDARD_INPUT} < {path}"
+            )
         num_lines = sum(map(len, _blocks(path)))
         if not num_lines:
             raise DataError(f"{path}: has no lines")
@@ -149,25 +154,19 @@ def tokenize_lines(tokenizer: Tokenizer, lines: Sequence[str], *, max_length: in
             a pair loses tokens from its end, on a tie the second.
     """
     parts = [line_parts(line) for line in lines]
-    first = tokenizer.texts([part.first for part in parts])
-    second = tokenizer.texts([part.second for part in parts])
+    table = tokenizer.texts([part.first for part in parts] + [part.second for part in parts])
+    starts = np.array([part.first_start for part in parts] + [part.second_start for part in parts])
     # Rows of numbers in place of ids tell which piece each token is, whatever was cut off.
-    numbered = tokenizer.rows(
-        _numbered(first, 0), _numbered(second, len(first.ids)), max_length=max_length
-    )
+    first, second = _numbered(table, 0, len(lines)), _numbered(table, len(lines), 2 * len(lines))
+    numbered = tokenizer.rows(first, second, max_length=max_length)
     ids_T = numbered.input_ids.copy()
     is_piece_T = ids_T < 0
     pieces = -1 - ids_T[is_piece_T]
-    ids_T[is_piece_T] = np.concatenate([first.ids, second.ids])[pieces]
-    begins = np.concatenate(
-        [
-            _characters(first, [part.first_start for part in parts]),
-            _characters(second, [part.second_start for part in parts]),
-        ]
-    )
+    ids_T[is_piece_T] = table.ids[pieces]
+    texts = np.searchsorted(table.bounds, pieces, side="right") - 1
+    characters = starts[texts] + table.offsets[pieces, 0]
     columns = np.full((3, len(ids_T)), NO_WORD, np.int32)
-    line_T = np.repeat(np.arange(len(lines)), np.diff(numbered.bounds))
-    columns[:, is_piece_T] = _words_at(lines, line_T[is_piece_T], begins[pieces])
+    columns[:, is_piece_T] = _words_at(lines, texts % len(lines), characters)
     rows = replace(numbered, input_ids=ids_T)
     return LineTokens(rows, words=columns[0], word_starts=columns[1], word_ends=columns[2])
 
@@ -180,24 +179,25 @@ def _blocks(path: Path) -> Iterator[list[str]]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _numbered(table: PieceTable, first: int) -> PieceTable:
-    """The table with -1, -2 ... in place of ids, counted on from ``first`` pieces."""
-    numbers = -1 - np.arange(first, first + len(table.ids), dtype=np.int32)
-    return replace(table, ids=numbers)
-
-
-def _characters(table: PieceTable, start_L: Sequence[int]) -> np.ndarray:
-    """Where each piece begins in its line, (pieces,), int64."""
-    starts = np.repeat(np.asarray(start_L, np.int64), np.diff(table.bounds))
-    found: np.ndarray = starts + table.offsets[:, 0]
-    return found
+def _numbered(table: PieceTable, first: int, end: int) -> PieceTable:
+    """Texts of the table from ``first`` to before ``end``, -1 minus a piece's place as its id."""
+    bounds = table.bounds[first : end + 1]
+    pieces = slice(int(bounds[0]), int(bounds[-1]))
+    return PieceTable(
+        ids=-1 - np.arange(pieces.start, pieces.stop, dtype=np.int32),
+        offsets=table.offsets[pieces],
+        words=table.words[pieces],
+        bounds=bounds - bounds[0],
+    )
 
 
 def _words_at(lines: Sequence[str], line_T: np.ndarray, character_T: np.ndarray) -> np.ndarray:
     """Number, start and end of the words that stand at characters of lines, (3, places), int64."""
-    spans_L = [[match.span() for match in _WORD.finditer(line)] for line in lines]
     if not len(line_T):
         return np.zeros((3, 0), np.int64)
+    last_L = np.full(len(lines), NO_WORD, np.int64)
+    np.maximum.at(last_L, line_T, character_T)
+    spans_L = [_spans(line, last) for line, last in zip(lines, last_L.tolist(), strict=True)]
     first_word_L = bounds_of([len(spans) for spans in spans_L])
     base_L = bounds_of([len(line) for line in lines])
     spans = np.array([span for spans in spans_L for span in spans], np.int64)
@@ -205,3 +205,9 @@ def _words_at(lines: Sequence[str], line_T: np.ndarray, character_T: np.ndarray)
     starts = base_L[line_of_word] + spans[:, 0]
     word_T = np.searchsorted(starts, base_L[line_T] + character_T, side="right") - 1
     return np.stack([word_T - first_word_L[line_T], spans[word_T, 0], spans[word_T, 1]])
+
+
+def _spans(line: str, last: int) -> list[tuple[int, int]]:
+    """Where the words of a line begin and end, of those that begin no later than ``last``."""
+    spans = (match.span() for match in _WORD.finditer(line))
+    return list(takewhile(lambda span: span[0] <= last, spans))

@@ -1,13 +1,14 @@
 """Hidden states of lines of text, as Google's extract_features.py gives them; vectors of lines.
 
-Shape letters: T tokens, R rows (a row a line), H hidden size.
+Shape letters: T tokens, R rows (a row a line), L longest row, H hidden size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from bertmod.data.ragged import runs
 from bertmod.engine.evaluate import batches_by_length
 from bertmod.engine.precision import autocast, resolve_precision
 from bertmod.errors import CheckpointError, DataError
-from bertmod.inference.adapter_files import LoadedTask, load_adapter
+from bertmod.inference.adapter_files import LoadedTask
 from bertmod.inference.feature_lines import LineTokens, tokenize_lines, windows
 from bertmod.inference.resident import ResidentEncoder
 from bertmod.model.loading import OWN_FORMAT
@@ -36,6 +37,8 @@ WINDOW_BATCHES = 8
 """Batches of lines that are read ahead, and sorted by length."""
 
 Arrays = Mapping[str, np.ndarray]
+Dtype = Literal["float32", "float16"]
+Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,12 @@ class FeatureOptions:
         layers: Layers whose states are kept, in this order: -1 is the last one, -2 that before
             it ..., 1 the first one, 0 the embeddings. None at all is fine.
         pooled: Whether to keep the pooled output, a vector a line.
-        mean: Whether to keep the mean of the last layer over the line's tokens, [CLS] and [SEP]
-            not among them; zeros for a line without tokens.
+        mean: Whether to keep the mean of the last layer over all of the line's tokens, [CLS] and
+            [SEP] among them, as sentence-transformers takes it.
         max_length: Longest row in tokens, special tokens counted, from 2.
         batch_size: Lines of a batch, from 1.
         precision: ``fp32``, ``bf16`` or ``auto``.
+        dtype: ``float32`` or ``float16``, of the arrays.
     """
 
     layers: tuple[int, ...] = GOOGLE_LAYERS
@@ -59,6 +63,7 @@ class FeatureOptions:
     max_length: int = 128
     batch_size: int = 32
     precision: str = "fp32"
+    dtype: Dtype = "float32"
 
     @property
     def window(self) -> int:
@@ -86,9 +91,9 @@ class LineFeatures:
             int32.
         word_starts: Character of the line at which that word begins, -1 likewise, (tokens,).
         word_ends: Character behind its last one, -1 likewise, (tokens,).
-        layers: Layer to its states, (tokens, hidden), float32.
-        pooled: Pooled output, (hidden,), float32; None if it was not asked for.
-        mean: Mean of the last layer, (hidden,), float32; None if it was not asked for.
+        layers: Layer to its states, (tokens, hidden), ``options.dtype``.
+        pooled: Pooled output, (hidden,), likewise; None if it was not asked for.
+        mean: Mean of the last layer, (hidden,), likewise; None if it was not asked for.
     """
 
     index: int
@@ -108,8 +113,8 @@ class WindowFeatures:
 
     Attributes:
         tokens: Their rows.
-        layers: Layer to its states, (tokens, hidden), float32.
-        vectors: ``pooled`` and ``mean``, those that were asked for, (lines, hidden), float32.
+        layers: Layer to its states, (tokens, hidden), ``options.dtype``.
+        vectors: ``pooled`` and ``mean``, those that were asked for, (lines, hidden), likewise.
     """
 
     tokens: LineTokens
@@ -135,7 +140,7 @@ class Extractor:
     def __init__(
         self, base: ResidentEncoder, options: FeatureOptions, *, task: LoadedTask | None = None
     ) -> None:
-        require_possible(options, base.encoder.shape)
+        require_possible(options, base.encoder.shape, absent=base.absent_parts)
         self.depth = base.encoder.shape.num_hidden_layers
         self.base, self.options, self.task = base, options, task
         self.device = next(cast(nn.Module, base.encoder).parameters()).device
@@ -144,56 +149,62 @@ class Extractor:
         for adapter in self.adapters:
             cast(nn.Module, adapter).to(self.device).eval()
 
-    def __call__(self, lines: Sequence[str]) -> WindowFeatures:
+    def __call__(self, lines: Sequence[str], *, advance: Advance | None = None) -> WindowFeatures:
         """The features of a window of lines, at least one.
 
+        Args:
+            lines: The lines.
+            advance: Called after each batch with the number of its lines.
+
         Raises:
-            DataError: If a state is not a finite number.
+            DataError: If a state is not a finite number, or beyond float16.
         """
         tokens = tokenize_lines(self.base.tokenizer, lines, max_length=self.options.max_length)
-        rows, hidden = tokens.rows, self.base.encoder.shape.hidden_size
-        num_tokens = int(rows.bounds[-1])
-        layers = {
-            layer: np.empty((num_tokens, hidden), np.float32) for layer in self.options.layers
-        }
-        names = [name for name in ("pooled", "mean") if getattr(self.options, name)]
-        vectors = {name: np.empty((len(rows), hidden), np.float32) for name in names}
+        rows, options = tokens.rows, self.options
+        layers = {layer: self._empty(int(rows.bounds[-1])) for layer in options.layers}
+        names = [name for name in ("pooled", "mean") if getattr(options, name)]
+        vectors = {name: self._empty(len(rows)) for name in names}
         table = FeatureTable.from_rows(rows)
-        for index_R in batches_by_length(table.lengths, self.options.batch_size):
+        for index_R in batches_by_length(table.lengths, options.batch_size):
             place_T = runs(rows.bounds[index_R], table.lengths[index_R])
-            found, pooled = self._batch(table.take(index_R), tokens.words[place_T] >= 0)
-            for layer, states in found.items():
-                layers[layer][place_T] = states
-            for name, values in pooled.items():
-                vectors[name][index_R] = values
-        _require_finite((*layers.values(), *vectors.values()))
+            states, pooled = self._batch(table.take(index_R))
+            for layer, found in states.items():
+                layers[layer][place_T] = self._on_host(found)
+            for name, found in pooled.items():
+                vectors[name][index_R] = self._on_host(found)
+            if advance is not None:
+                advance(len(index_R))
         return WindowFeatures(tokens, layers, vectors)
 
-    def _batch(
-        self, table: FeatureTable, counts_T: np.ndarray
-    ) -> tuple[dict[int, np.ndarray], dict[str, np.ndarray]]:
-        """States of a batch's real tokens by layer, and vectors of its rows by name.
+    def _empty(self, length: int) -> np.ndarray:
+        return np.empty((length, self.base.encoder.shape.hidden_size), self.options.dtype)
 
-        Args:
-            table: The rows.
-            counts_T: Which tokens count for the mean, (tokens,), bool.
-        """
+    def _batch(self, table: FeatureTable) -> tuple[dict[int, Tensor], dict[str, Tensor]]:
+        """States of a batch's real tokens by layer, and vectors of its rows by name."""
         batch = collate(table, device=self.device)
         first_R = batch.context.first_token_of_row_R.cpu().numpy()
         real_T = torch.from_numpy(runs(first_R, table.lengths)).to(self.device)
         with torch.inference_mode(), autocast(self.precision, self.device):
             sites = TaskSites(self.adapters, batch.context)
             output = self.base.encoder(batch, sites, want=self.options.want)
-            vectors = {}
-            if output.pooled_RH is not None and self.options.pooled:
-                vectors["pooled"] = output.pooled_RH
-            if self.options.mean:
-                vectors["mean"] = _mean(output.hidden_TH, batch, counts_T, real_T)
-            states = {layer: self._layer(output, layer)[real_T] for layer in self.options.layers}
-        return (
-            {layer: _on_host(value) for layer, value in states.items()},
-            {name: _on_host(value) for name, value in vectors.items()},
-        )
+        vectors = {}
+        if self.options.pooled and output.pooled_RH is not None:
+            vectors["pooled"] = output.pooled_RH
+        if self.options.mean:
+            vectors["mean"] = _mean(output.hidden_TH, batch)
+        states = {layer: self._layer(output, layer)[real_T] for layer in self.options.layers}
+        return states, vectors
+
+    def _on_host(self, value: Tensor) -> np.ndarray:
+        found: np.ndarray = value.float().cpu().numpy()
+        largest = np.abs(found).max()
+        if not np.isfinite(largest):
+            raise DataError("the encoder gave states that are not finite numbers")
+        if largest > np.finfo(self.options.dtype).max:
+            raise DataError(
+                f"the encoder gave a state of {largest:.0f}, beyond float16\n  take float32"
+            )
+        return found
 
     def _layer(self, output: EncoderOutput, layer: int) -> Tensor:
         assert output.layers is not None
@@ -257,42 +268,42 @@ def line_features(
     )
 
 
-def require_possible(options: FeatureOptions, shape: EncoderShape) -> None:
+def require_possible(
+    options: FeatureOptions, shape: EncoderShape, *, absent: frozenset[Part] = frozenset()
+) -> None:
     """Refuse what an encoder cannot give.
 
     Args:
         options: What is wanted.
         shape: The encoder's shape.
+        absent: Parts of its output that its checkpoint has no values for.
 
     Raises:
         DataError: If it has no such layer, no pooled output, or takes no row as long; or a layer
             is named twice.
     """
-    depth = shape.num_hidden_layers
-    accepted = (
-        f"  the encoder has {depth} layers; accepted: -1 (the last) to {-depth} (the first), or 0 "
-        f"(the embeddings), 1 (the first layer) to {depth} (the last)"
-    )
-    for place, layer in enumerate(options.layers):
-        if not -depth <= layer <= depth:
-            raise DataError(f"no layer {layer}\n{accepted}")
-        if layer in options.layers[:place]:
-            raise DataError(f"layer {layer} is named twice\n{accepted}")
+    _require_layers(options.layers, shape.num_hidden_layers)
     if not 2 <= options.max_length <= shape.max_length:
         raise DataError(
             f"no rows of {options.max_length} tokens\n  the encoder takes 2 to {shape.max_length}"
         )
+    if options.batch_size < 1:
+        raise DataError(f"no batches of {options.batch_size} lines\n  a batch has 1 or more")
     if lacking := sorted(options.want - shape.provides):
         raise DataError(f"the encoder does not provide: {', '.join(lacking)}")
+    if options.pooled and "pooled" in absent:
+        raise DataError(
+            "the checkpoint has no pooler, so that there is no pooled output\n"
+            "  leave it out; the mean needs none"
+        )
 
 
-def trained_task(opened: OpenedCheckpoint, task: str, base: ResidentEncoder) -> LoadedTask:
-    """A task beside the encoder of a run, or of one of its states.
+def task_folder(opened: OpenedCheckpoint, task: str) -> Path:
+    """The folder of a task beside the encoder of a run, or of one of its states.
 
     Args:
         opened: The run or the state.
         task: Id of the task.
-        base: Its encoder.
 
     Raises:
         CheckpointError: If there is no such task, or the checkpoint is not bertmod's.
@@ -300,28 +311,26 @@ def trained_task(opened: OpenedCheckpoint, task: str, base: ResidentEncoder) -> 
     if opened.description.format != OWN_FORMAT:
         raise CheckpointError(
             f"{opened.path}: --task {task}: adapters are taken from what bertmod wrote: a run "
-            "folder, or one of its states\n  bertmod convert makes one of other checkpoints"
+            "folder, or one of its states"
         )
     beside = open_checkpoint(opened.path, registry=opened.registry, tasks=(task,))
-    folders = (path.parent for path in beside.description.files if path.name == TASK_FILE)
-    return load_adapter(next(folders), base)
+    return next(path.parent for path in beside.description.files if path.name == TASK_FILE)
 
 
-def _mean(hidden_TH: Tensor, batch: Batch, counts_T: np.ndarray, real_T: Tensor) -> Tensor:
-    """Mean of each row's tokens that count, (rows, hidden), fp32; zeros where none does."""
-    weight_T = hidden_TH.new_zeros(len(hidden_TH), dtype=torch.float32)
-    weight_T[real_T] = torch.from_numpy(counts_T.astype(np.float32)).to(hidden_TH.device)
+def _require_layers(layers: Sequence[int], depth: int) -> None:
+    accepted = (
+        f"  the encoder has {depth} layers; accepted: -1 (the last) to {-depth} (the first), or 0 "
+        f"(the embeddings), 1 (the first layer) to {depth} (the last)"
+    )
+    for place, layer in enumerate(layers):
+        if not -depth <= layer <= depth:
+            raise DataError(f"no layer {layer}\n{accepted}")
+        if layer in layers[:place]:
+            raise DataError(f"layer {layer} is named twice\n{accepted}")
+
+
+def _mean(hidden_TH: Tensor, batch: Batch) -> Tensor:
+    """Mean of each row's tokens, (rows, hidden), fp32."""
     # Summed over padded rows: unlike additions by index, that has one order on every device.
-    sum_RH = batch.context.pad(hidden_TH.float() * weight_T[:, None])[0].sum(1)
-    count_R = batch.context.pad(weight_T)[0].sum(1)
-    return sum_RH / count_R.clamp(min=1.0)[:, None]
-
-
-def _on_host(value: Tensor) -> np.ndarray:
-    found: np.ndarray = value.float().cpu().numpy()
-    return found
-
-
-def _require_finite(arrays: Iterable[np.ndarray]) -> None:
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise DataError("the encoder gave states that are not finite numbers")
+    hidden_RLH, real_RL = batch.context.pad(hidden_TH.float())
+    return hidden_RLH.sum(1) / real_RL.sum(1, keepdim=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bertmod import __version__
 from bertmod.assemble.components import build_task, task_components
-from bertmod.data.durable import write_folder
+from bertmod.data.new_folder import new_folder, require_new
 from bertmod.errors import CheckpointError, DataError
 from bertmod.inference.adapter_files import (
     require_adapter_file,
@@ -93,7 +93,7 @@ def merge_adapters(
     2022, arXiv:2212.04089, for adapters Zhang et al. 2023, arXiv:2306.14870.
     """
     target = Path(output)
-    _check_output(target)
+    require_new(target)
     sources = _read([Path(folder) for folder in folders], weights, method)
     owner = sources[0] if head is None else _named(sources, head)
     _check_alike(sources, heads=head is None)
@@ -102,23 +102,9 @@ def merge_adapters(
     tensors |= _combined(sources, start, head=True) if head is None else owner.part(head=True)
     origins = tuple(_origin(source) for source in sources)
     record = replace(owner.record, score=None, step=0, recipe_hash="", merged_from=origins)
-    _write(target, record, tensors)
+    with new_folder(target) as writing:
+        write_task(writing, record, tensors, version=__version__)
     return record
-
-
-def _check_output(target: Path) -> None:
-    if target.exists():
-        raise DataError(f"{target}: exists already; name another folder")
-    if not target.absolute().parent.is_dir():
-        raise DataError(f"{target}: there is no folder {target.parent}")
-
-
-def _write(target: Path, record: TaskRecord, tensors: Mapping[str, Tensor]) -> None:
-    try:
-        with write_folder(target) as writing:
-            write_task(writing, record, tensors, version=__version__)
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
 def _read(folders: Sequence[Path], weights: Sequence[float] | None, method: str) -> list[_Source]:

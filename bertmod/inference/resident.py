@@ -61,6 +61,15 @@ class ResidentEncoder:
         module = cast(Module, self.encoder)
         return module_hash(module, self._names, prefix="encoder.", absent=self._absent)
 
+    @property
+    def absent_parts(self) -> frozenset[Part]:
+        """Parts of the output, such as the pooled one, of which the checkpoint lacks tensors."""
+        return frozenset(
+            row.part
+            for row in self._names
+            if row.part is not None and f"encoder.{row.canonical}" in self._absent
+        )
+
 
 def load_encoder(
     path: Path | str, *, registry: Registry | None = None, device: str = "auto"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bertmod.assemble.data import PreparedTask
 from bertmod.contracts.task import Example, Prediction, ResampledTask, Task
 from bertmod.engine.evaluate import EvaluationSettings, TaskSplit, decode, mean_loss
+from bertmod.inference.progress import Progress, no_progress
 from bertmod.metrics.intervals import Interval, bootstrap_intervals
 from bertmod.model.multitask import MultiTaskModel
 
@@ -89,19 +90,53 @@ def scored_splits(
     Raises:
         DataError: If the data is malformed.
     """
+    for split in labelled_splits(entry, tests=tests):
+        losses: Mapping[str, float] = {}
+        if with_loss:
+            losses = mean_loss(model, entry.slot.id, split.features, settings=settings)
+        yield replace(score_split(model, entry, split, settings=settings), losses=losses)
+
+
+def labelled_splits(entry: PreparedTask, *, tests: Sequence[str] = ()) -> Iterator[TaskSplit]:
+    """Every dev split of a task, read.
+
+    Args:
+        entry: The task, bound to its data.
+        tests: Test splits that are wanted, too, if their examples have labels.
+
+    Raises:
+        DataError: If the data is malformed.
+    """
     for name in (*entry.splits("dev"), *tests):
         examples = examples_of(entry.task, name)
         features = entry.make_features(examples)
-        if name in tests and not (features.targets or features.positions):
-            continue
-        split = TaskSplit(entry.task, name, examples, features, {})
-        decoded = decode(model, entry.slot.id, features, settings=settings)
-        predictions = split.answers(decoded, entry.info)
-        scores = {metric: float(score) for metric, score in split.score(predictions).items()}
-        losses: Mapping[str, float] = {}
-        if with_loss:
-            losses = mean_loss(model, entry.slot.id, features, settings=settings)
-        yield ScoredSplit(entry.task, name, examples, predictions, scores, losses)
+        if name not in tests or features.targets or features.positions:
+            yield TaskSplit(entry.task, name, examples, features, {})
+
+
+def score_split(
+    model: MultiTaskModel,
+    entry: PreparedTask,
+    split: TaskSplit,
+    *,
+    settings: EvaluationSettings,
+    progress: Progress = no_progress,
+) -> ScoredSplit:
+    """A split, answered and scored.
+
+    Args:
+        model: The model, with the task's adapters and head.
+        entry: The task.
+        split: One of its splits.
+        settings: Batch size, precision and layout.
+        progress: Shows how far the answering is.
+    """
+    task, features = entry.slot.id, split.features
+    with progress(len(split.examples), f"{task} {split.split}") as advance:
+        decoded = decode(model, task, features, settings=settings, advance=advance)
+    predictions = split.answers(decoded, entry.info)
+    scores = {metric: float(score) for metric, score in split.score(predictions).items()}
+    return ScoredSplit(entry.task, split.split, split.examples, predictions, scores)
 
 
 def examples_of(task: Task, split: str) -> Sequence[Example]:

@@ -5,27 +5,20 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 from bertmod.contracts.task import Example
 from bertmod.data.glue import SUBMISSION, SubmissionFile
 from bertmod.data.tables import replace_bytes
 from bertmod.errors import DataError
+from bertmod.inference.progress import Progress
 from bertmod.inference.states import choose_tasks
-from bertmod.inference.trained import Advance, TrainedRun
+from bertmod.inference.trained import TrainedRun
 
 PROVIDER = "bertmod/"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can state
-
-
-class Progress(Protocol):
-    """Shows how far the answering of a file is."""
-
-    def __call__(self, total: int, what: str) -> AbstractContextManager[Advance]: ...
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from bertmod.engine.precision import answering_precision, resolve_device
 from bertmod.errors import DataError
 from bertmod.inference.adapter_files import fill_task
 from bertmod.inference.answers import predict_mixed
+from bertmod.inference.progress import Advance
 from bertmod.inference.scored_split import ScoredSplit, examples_of, scored_splits
 from bertmod.inference.states import (
     SavedState,
@@ -37,8 +38,6 @@ from bertmod.recipe.load import raw_recipe
 from bertmod.recipe.resolve import resolve
 from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.registry import Registry, load_registry
-
-Advance = Callable[[int], object]
 
 
 @dataclass(frozen=True)

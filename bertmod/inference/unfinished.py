@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bertmod.data.durable import remove_folder, sync_folder, write_file
+from bertmod.data.durable import WRITING, remove_folder, sync_folder, write_file
 from bertmod.data.tables import check_output_file
 from bertmod.errors import BertmodError, DataError, TrainingError
 from bertmod.wording import shown
 
 BEGUN_FILE, LOCK_FILE = ".begun.json", ".lock"
+OWN_FILES = frozenset({BEGUN_FILE, f"{WRITING}{BEGUN_FILE}", LOCK_FILE})
+"""What a kill may leave behind before there is any output."""
 
 
 class Unfinished:
@@ -28,7 +31,7 @@ class Unfinished:
 
     Raises:
         DataError: If OUT exists, cannot be made, there is something unfinished that was not asked
-            for, or nothing to go on with.
+            for, something else in its place, or nothing to go on with.
     """
 
     def __init__(self, out: Path, *, resume: bool, keep: bool = True) -> None:
@@ -39,12 +42,17 @@ class Unfinished:
         check_output_file(out)
         begun = (self.folder / BEGUN_FILE).is_file()
         if begun and not resume:
+            go_on = "  go on with it: --resume\n" if keep else ""
             raise DataError(
-                f"{self.folder}: unfinished output\n"
-                "  go on with it: --resume\n  start again: remove the folder"
+                f"{self.folder}: unfinished output\n{go_on}  start again: remove the folder"
             )
         if resume and not begun:
             raise DataError(f"{self.folder}: nothing to go on with; leave --resume out to start")
+        if not begun and _is_foreign(self.folder):
+            raise DataError(
+                f"{self.folder}: is there already, and output would grow there\n"
+                "  move it, or name another output"
+            )
 
     @contextmanager
     def opened(self, asked: Mapping[str, Any], *, free: frozenset[str]) -> Iterator[Path]:
@@ -137,3 +145,10 @@ class Unfinished:
 def partial_folder(out: Path) -> Path:
     """Where output is until it is whole."""
     return out.with_name(f"{out.name}.partial")
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether something is there that was not written here."""
+    if folder.is_dir():
+        return not OWN_FILES.issuperset(path.name for path in folder.iterdir())
+    return os.path.lexists(folder)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from bertmod.contracts.checkpoint import Slot
 from bertmod.contracts.head import TaskInfo
 
 CARD_FILE = "README.md"
-
-Slot = Mapping[str, Any]
 
 PIPELINES = {
     "classification": "text-classification",
@@ -27,6 +28,27 @@ PIPELINES = {
 
 LONGEST_LABELS = 40
 """Labels shown of a task; more are counted."""
+
+LOAD_ENCODER = """\
+```python
+from bertmod.inference import load_encoder
+
+encoder = load_encoder("{encoder}")
+```"""
+
+LOAD_TASK = """\
+```python
+from bertmod.inference import load_adapter, load_encoder
+
+encoder = load_encoder("{encoder}")
+task = load_adapter("{task}", encoder)
+```"""
+
+PLAIN = re.compile(r"[\w./:@+-]+( [\w./:@+-]+)*")
+"""What stands between backticks as it is."""
+
+HUB_NAME = re.compile(r"hf:([^@]+)(@.*)?")
+"""A checkpoint by its name on the hub, with or without its revision."""
 
 SYNTHETIC = (
     "**The data is bertmod's built-in sample, which is synthetic: the scores show that training "
@@ -46,7 +68,7 @@ class TaskCard:
         info: Label names or value range.
         metric: ``split/metric`` that chose it; empty if none did.
         score: Value of that metric, in the metric's unit; None if it was not measured.
-        step: Optimizer steps done.
+        step: Optimizer steps done; 0 if nobody knows.
         num_parameters: Parameters of its adapters and head.
         data: Data file to SHA-256 of its content, as 64 hexadecimal digits.
     """
@@ -81,6 +103,7 @@ class ModelCard:
         use: How to use it: Markdown.
         synthetic: Whether it was trained on the built-in sample.
         library: What reads the folder, as the hub calls it.
+        checkpoint: What it was trained from, as ``--checkpoint`` takes it; empty if from nothing.
     """
 
     title: str
@@ -96,6 +119,7 @@ class ModelCard:
     use: str = ""
     synthetic: bool = False
     library: str = "bertmod"
+    checkpoint: str = ""
 
 
 def render_card(card: ModelCard) -> str:
@@ -112,9 +136,10 @@ def render_card(card: ModelCard) -> str:
         lines += ["## Use", "", card.use, ""]
     if card.tasks:
         lines += ["## Tasks", "", *_tasks(card), ""]
-    lines += ["## Encoder", "", *_encoder(card), ""]
+    lines += ["## Encoder", "", _size(card), "", *_options(card.encoder), ""]
+    lines += ["## Tokenizer", "", *_options(card.tokenizer), ""]
     if data := {name: found for task in card.tasks for name, found in task.data.items()}:
-        rows = [(_code(name), _code(found)) for name, found in data.items()]
+        rows = [(code(name), code(found)) for name, found in data.items()]
         lines += ["## Data", "", *_table(("file", "SHA-256"), rows), ""]
     if card.versions:
         rows = [(_escaped(name), _escaped(found)) for name, found in card.versions.items()]
@@ -124,8 +149,38 @@ def render_card(card: ModelCard) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def loading_code(encoder: str, task: str = "") -> str:
+    """Python that loads what bertmod's own folders hold, as Markdown.
+
+    Args:
+        encoder: The encoder's folder, or one that has it.
+        task: A task's folder; empty for none.
+    """
+    return (LOAD_TASK if task else LOAD_ENCODER).format(encoder=encoder, task=task)
+
+
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """Version of each of these distributions that is installed.
+
+    Args:
+        names: Their names.
+    """
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def num_parameters(*modules: Any) -> int:
+    """How many parameters modules have together."""
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
+
+
 def _front_matter(card: ModelCard) -> Iterator[str]:
-    """Keys that the hub reads; each value is JSON, which is YAML too."""
+    """Keys that the hub reads; each value is JSON that YAML reads alike."""
     heads = [_bare(task.head) for task in card.tasks]
     adapters = [_bare(slot) for task in card.tasks for slot in task.adapters]
     values: dict[str, Any] = {
@@ -134,18 +189,35 @@ def _front_matter(card: ModelCard) -> Iterator[str]:
     }
     if len(set(heads)) == 1 and heads[0] in PIPELINES:
         values["pipeline_tag"] = PIPELINES[heads[0]]
-    if results := [_result(task) for task in card.tasks if task.score is not None]:
-        values["model-index"] = [{"name": card.title, "results": results}]
+    if named := HUB_NAME.fullmatch(card.checkpoint):
+        values["base_model"] = named[1]
+    if results := [_result(task) for task in card.tasks if _measured(task)]:
+        values["model-index"] = [{"name": _printable(card.title), "results": results}]
     for key, value in values.items():
-        yield f"{key}: {json.dumps(value)}"
+        yield f"{key}: {json.dumps(value, ensure_ascii=False)}"
 
 
 def _result(task: TaskCard) -> dict[str, Any]:
     return {
         "task": {"type": PIPELINES.get(_bare(task.head), _bare(task.head))},
         "dataset": {"name": task.id, "type": _bare(task.task) or task.id},
-        "metrics": [{"type": task.metric.split("/")[-1], "name": task.metric, "value": task.score}],
+        "metrics": [
+            {
+                "type": task.metric.split("/")[-1],
+                "name": task.metric,
+                "value": round(task.score or 0.0, 4),  # YAML takes 1e-05 for a text
+            }
+        ],
     }
+
+
+def _measured(task: TaskCard) -> bool:
+    return task.score is not None and math.isfinite(task.score)
+
+
+def _printable(text: str) -> str:
+    """Text on one line, without characters that YAML cannot hold."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _tasks(card: ModelCard) -> Iterator[str]:
@@ -173,7 +245,9 @@ def _tasks(card: ModelCard) -> Iterator[str]:
 
 
 def _score(task: TaskCard) -> str:
-    return "not measured" if task.score is None else f"{_escaped(task.metric)} {task.score:.4f}"
+    if task.score is None:
+        return "not measured"
+    return f"{_escaped(task.metric)} {task.score:.4f}" if _measured(task) else "not defined"
 
 
 def _adapter(slot: Slot) -> str:
@@ -187,27 +261,38 @@ def _labels(info: TaskInfo) -> str:
         if info.value_range is None:
             return "none"
         return f"a number from {info.value_range[0]:g} to {info.value_range[1]:g}"
-    shown = [_code(label) for label in info.labels[:LONGEST_LABELS]]
+    shown = [code(label) for label in info.labels[:LONGEST_LABELS]]
     rest = len(info.labels) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
-def _encoder(card: ModelCard) -> Iterator[str]:
-    whole = card.num_parameters + sum(task.num_parameters for task in card.tasks)
-    multiple = whole / max(card.num_parameters, 1)
-    yield (
-        f"{card.num_parameters:,} parameters; with every task's {whole:,}, which is "
-        f"{multiple:.2f} times the encoder. SHA-256 of its values: {_code(card.encoder_hash)}."
-    )
-    for slot in (card.encoder, card.tokenizer):
-        rows = [(_code(key), _code(json.dumps(value))) for key, value in slot.items()]
-        yield ""
-        yield from _table(("option", "value"), rows)
+def _size(card: ModelCard) -> str:
+    """How large the encoder is, and the whole beside it."""
+    told = f"{card.num_parameters:,} parameters"
+    if card.tasks:
+        whole = card.num_parameters + sum(task.num_parameters for task in card.tasks)
+        multiple = whole / max(card.num_parameters, 1)
+        told += f"; with every task's {whole:,}, which is {multiple:.2f} times the encoder"
+    return f"{told}. SHA-256 of its values: {code(card.encoder_hash)}."
+
+
+def _options(slot: Slot) -> Iterator[str]:
+    """What is stated of a component."""
+    rows = [(code(key), code(_value(slot[key]))) for key in slot if slot[key] is not None]
+    yield from _table(("option", "value"), rows)
+
+
+def _value(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 def _recipe(card: ModelCard) -> Iterator[str]:
     text = json.dumps(card.recipe, indent=2, ensure_ascii=False)
-    yield f"<details><summary>as resolved, SHA-256 {card.recipe_hash}</summary>"
+    yield (
+        "<details><summary>as resolved, of paths the last part alone; SHA-256 of the whole "
+        f"{card.recipe_hash}</summary>"
+    )
     yield ""
     yield from (f"    {line}" for line in text.splitlines())
     yield ""
@@ -240,8 +325,14 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", one_line)
 
 
-def _code(text: str) -> str:
-    """Text as code, whatever is in it; HTML, since a bar would end a table's cell."""
+def code(text: str) -> str:
+    """Text as code in Markdown, on one line.
+
+    Args:
+        text: Any text. With characters such as a bar, which would end a table's cell, it is HTML.
+    """
+    if PLAIN.fullmatch(text):
+        return f"`{text}`"
     inner = re.sub(r"[&<>|\n`*\[\]\\]|(?<![^\W_])_|_(?![^\W_])", _entity, text)
     return f"<code>{inner}</code>"
 

@@ -35,8 +35,9 @@ def label_order(
         f"{source}: the labels are not the task's\n"
         f"  in the file: {', '.join(found)}\n"
         f"  of the task: {', '.join(wanted)}\n"
-        "  if they mean the same, give both the same names; else leave the head out of the "
-        "checkpoint's use, so that it starts afresh"
+        "  if they mean the same, name them so in a copy: bertmod convert ... --to bertmod "
+        "--labels A,B\n"
+        "  else leave the head out of the checkpoint's use, so that it starts afresh"
     )
 
 

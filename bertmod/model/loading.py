@@ -19,7 +19,7 @@ from bertmod.contracts.checkpoint import (
 from bertmod.contracts.encoder import Part
 from bertmod.errors import CheckpointError
 from bertmod.model.canonical import canonical_views
-from bertmod.model.report import Reason, problem_text
+from bertmod.model.report import Odd, Reason, problem_text, slot_hint
 
 OWN_FORMAT = "bertmod"
 """The format whose names are the canonical ones."""
@@ -130,6 +130,7 @@ def load_tensors(
     components: Sequence[Component],
     *,
     allow: Allowed | None = None,
+    hint: Callable[[Odd], str] = slot_hint,
     source: str = "checkpoint",
 ) -> LoadReport:
     """Copy a checkpoint's tensors into a model's components, or out of the file.
@@ -140,7 +141,9 @@ def load_tensors(
         components: Every component that the checkpoint has or the model wants from it.
         allow: ``unexpected``, ``missing``, ``misshaped`` and ``unequal`` to shell-style patterns
             of what may be so: of names in the file for ``unexpected``, else of canonical names.
-            None: nothing may, and no message tells how to allow it.
+            None: nothing may.
+        hint: How the user may allow what does not fit, for messages; not called where ``allow``
+            is None.
         source: The checkpoint's path, for messages.
 
     Returns:
@@ -170,7 +173,10 @@ def load_tensors(
         rounded=tuple(account.rounded),
         reordered=tuple(account.reordered),
     )
-    _refuse(account, report, allow, source)
+    odd = _odd(account, report, allow or {})
+    if any(odd.values()):
+        told = "" if allow is None else hint(odd)
+        raise CheckpointError(problem_text(source, odd, hint=told))
     return report
 
 
@@ -345,11 +351,11 @@ def _unclaimed(
     return tuple(unexpected)
 
 
-def _refuse(account: _Account, report: LoadReport, allow: Allowed | None, source: str) -> None:
-    """Raise unless everything odd is allowed."""
+def _odd(account: _Account, report: LoadReport, allow: Allowed) -> Odd:
+    """What does not fit and is not allowed."""
 
     def left(kind: str, names: Mapping[str, str]) -> Iterator[str]:
-        patterns = (allow or {}).get(kind, ())
+        patterns = allow.get(kind, ())
         for judged, shown in names.items():
             if not any(fnmatchcase(judged, pattern) for pattern in patterns):
                 yield shown
@@ -359,11 +365,10 @@ def _refuse(account: _Account, report: LoadReport, allow: Allowed | None, source
         for name, (found, wanted) in account.misshaped.items()
     }
     unequal = {canonical: f"{name} (of {canonical})" for name, canonical in account.unequal}
-    odd: dict[Reason, list[str]] = {
-        "missing": list(left("missing", {name: name for name in report.missing})),
-        "unexpected": list(left("unexpected", {name: name for name in report.unexpected})),
-        "misshaped": list(left("misshaped", shapes)),
-        "unequal": list(left("unequal", unequal)),
+    odd: dict[Reason, Iterator[str]] = {
+        "missing": left("missing", {name: name for name in report.missing}),
+        "unexpected": left("unexpected", {name: name for name in report.unexpected}),
+        "misshaped": left("misshaped", shapes),
+        "unequal": left("unequal", unequal),
     }
-    if any(odd.values()):
-        raise CheckpointError(problem_text(source, odd, hint=allow is not None))
+    return {reason: tuple(names) for reason, names in odd.items()}

@@ -32,8 +32,8 @@ def merged_encoder(encoder: Encoder, adapters: Mapping[str, Adapter]) -> Encoder
     """
     if stuck := [name for name, each in adapters.items() if not isinstance(each, MergeableAdapter)]:
         raise CheckpointError(
-            f"{_quoted(stuck)} cannot be merged into the encoder's weights: an adapter that can "
-            "has a method `merge`"
+            f"{_quoted(stuck)} cannot be merged into the encoder's weights: no change of them does "
+            "the same (adapters that can have a method `merge`)"
         )
     for name, adapter in adapters.items():
         if absent := [site for site in adapter.sites if site not in encoder.shape.sites]:

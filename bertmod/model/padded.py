@@ -6,13 +6,14 @@ Shape letters: T tokens, R rows, L length of the rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from bertmod.contracts.encoder import Encoder, Part
-from bertmod.contracts.exporter import ExportContext, ExportedOutput
+from bertmod.contracts.exporter import ExportContext
 from bertmod.contracts.head import HeadOutput
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.nn.padded import padded_batch
@@ -22,6 +23,25 @@ SUFFIX = "logits"
 
 EXAMPLE = (3, 7)
 """Rows and length of the example: sizes that cannot be taken for each other."""
+
+
+@dataclass(frozen=True)
+class PaddedOutput:
+    """One output of a model of padded rows.
+
+    Attributes:
+        name: Its name: ``logits``, ``start_logits``; of several tasks ``cola.logits``.
+        task: Id of its task.
+        logits: The head's own name for it, a key of ``HeadOutput.logits``.
+        per: ``row``: (rows, ...), one entry per row; ``token``: (rows, length, ...).
+        shape: What stands for the dots: (classes,) or ().
+    """
+
+    name: str
+    task: str
+    logits: str
+    per: Literal["row", "token"]
+    shape: tuple[int, ...]
 
 
 class PaddedModel(nn.Module):
@@ -70,13 +90,11 @@ class PaddedModel(nn.Module):
             logits[output.name] = value
         return logits
 
-    def context(self, max_length: int) -> ExportContext:
-        """What an exporter gets.
-
-        Args:
-            max_length: Longest row that will be asked for, tokens.
-        """
-        return ExportContext(self, _example(), self.outputs, max_length)
+    def context(self) -> ExportContext:
+        """What an exporter gets."""
+        names = tuple(output.name for output in self.outputs)
+        longest = cast(Encoder, self.model.encoder).shape.max_length
+        return ExportContext(self, _example(), names, longest)
 
     def _answers(self, *rows: Tensor) -> Mapping[str, HeadOutput]:
         batch = padded_batch(*rows)
@@ -88,7 +106,7 @@ class PaddedModel(nn.Module):
             answers |= {task: head(output, batch) for task, head in heads.items()}
         return answers
 
-    def _found_outputs(self) -> Iterator[ExportedOutput]:
+    def _found_outputs(self) -> Iterator[PaddedOutput]:
         """What the heads give for the example, in the order of the tasks."""
         with torch.no_grad():
             answers = self._answers(*_example().values())
@@ -101,7 +119,7 @@ class PaddedModel(nn.Module):
                         f'of {rows} rows of {length} tokens the head of task "{task}" gives '
                         f'{len(value)} "{logits}", neither one per row nor one per token'
                     )
-                yield ExportedOutput(
+                yield PaddedOutput(
                     name=before + _output_name(logits),
                     task=task,
                     logits=logits,

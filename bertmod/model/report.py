@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from bertmod.contracts.checkpoint import LoadReport
+from bertmod.wording import counted
 
 Reason = Literal["missing", "unexpected", "misshaped", "unequal"]
 
@@ -21,24 +22,30 @@ LEVELS = {"heads": 2, "adapters": 3}
 """Kind of a component to the parts of its name."""
 
 
-def problem_text(source: str, odd: Mapping[Reason, Sequence[str]], *, hint: bool = True) -> str:
+Odd = Mapping[Reason, Sequence[str]]
+"""Reason why a tensor does not fit to what to show of each such tensor."""
+
+
+def slot_hint(odd: Odd) -> str:
+    """How a recipe allows what does not fit."""
+    kinds = ", ".join(f'"allow": {{"{reason}": [...]}}' for reason, names in odd.items() if names)
+    return f"if that is meant, allow names by pattern in the checkpoint slot: {kinds}"
+
+
+def problem_text(source: str, odd: Odd, *, hint: str = "") -> str:
     """Why a checkpoint does not fit, every name listed.
 
     Args:
         source: The checkpoint's path.
-        odd: Reason to what to show of each tensor.
-        hint: Whether to say how the user may allow it.
+        odd: What does not fit.
+        hint: How the user may allow it; empty if nothing may be so.
     """
     lines = [f"{source} does not fit the model"]
     for reason, names in odd.items():
         if names:
-            lines.append(f"  {_count(names)} {MEANING[reason]}:")
+            lines.append(f"  {counted(len(names), 'tensor')} {MEANING[reason]}:")
             lines.extend(f"      {name}" for name in names)
-    if not hint:
-        return "\n".join(lines)
-    kinds = ", ".join(f'"allow": {{"{reason}": [...]}}' for reason, names in odd.items() if names)
-    lines.append(f"  if that is meant, allow names by pattern in the checkpoint slot: {kinds}")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"  {hint}"] if hint else lines)
 
 
 def render_report(report: LoadReport) -> str:
@@ -50,7 +57,7 @@ def render_report(report: LoadReport) -> str:
     """
     parts = Counter(_part(name) for name in report.used.values())
     told = ", ".join(f"{part} {count}" for part, count in parts.items())
-    lines = [f"{_count(list(report.used))} used" + (f": {told}" if told else "")]
+    lines = [f"{counted(len(report.used), 'tensor')} used" + (f": {told}" if told else "")]
     reasons: dict[str, list[str]] = defaultdict(list)
     for name, reason in report.skipped.items():
         reasons[reason].append(name)
@@ -84,8 +91,4 @@ def _listed(title: str, names: Sequence[str]) -> list[str]:
     shown = [f"  {name}" for name in names[:LONGEST]]
     if len(names) > LONGEST:
         shown.append(f"  ... and {len(names) - LONGEST} more")
-    return [f"{_count(names)} {title}", *shown]
-
-
-def _count(names: Sequence[str]) -> str:
-    return f"{len(names)} tensor" + ("" if len(names) == 1 else "s")
+    return [f"{counted(len(names), 'tensor')} {title}", *shown]

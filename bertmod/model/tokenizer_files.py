@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from bertmod.contracts.checkpoint import Slot
 from bertmod.errors import CheckpointError
-
-Slot = Mapping[str, Any]
 
 PIPELINE = "tokenizer.json"
 OPTIONS = "tokenizer_config.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,6 +20,9 @@ from bertmod.wording import article, did_you_mean, listed, shown
 
 ArgsT = ParamSpec("ArgsT")
 AnswerT = TypeVar("AnswerT")
+
+FROM_CHECKPOINT = "checkpoint"
+"""Source of a problem with a value that the checkpoint gave."""
 
 
 @dataclass
@@ -142,12 +145,18 @@ class Draft:
         """Note a problem; ``source`` replaces where the value is known to come from."""
         self._found.append((Finding(path, what, more), source))
 
-    def adopt(self, path: Path, problems: Iterable[Problem]) -> bool:
-        """Note problems that a component found in itself; whether there were any."""
+    def adopt(
+        self, path: Path, problems: Iterable[Problem], *, taken: Collection[str] = ()
+    ) -> bool:
+        """Note problems that a component found in itself; whether there were any.
+
+        Options in ``taken`` came from the checkpoint.
+        """
         known = len(self._found)
         for problem in problems:
             inner = whole_path(problem.path) if problem.path else ()
-            self.add((*path, *inner), problem.what, *problem.more)
+            source = FROM_CHECKPOINT if inner and inner[0] in taken else None
+            self.add((*path, *inner), problem.what, *problem.more, source=source)
         return len(self._found) > known
 
     def raise_if_wrong(self) -> None:
@@ -249,7 +258,7 @@ class Draft:
             spec.config, half.options, owner=half.entry.described, also=spec.slot_keys
         )
         for finding in checked.findings:
-            source = "checkpoint" if finding.path and finding.path[0] in half.taken else None
+            source = FROM_CHECKPOINT if finding.path and finding.path[0] in half.taken else None
             self.add((*half.path, *finding.path), finding.what, *finding.more, source=source)
         half.config = None if checked.findings else checked.value
 
@@ -258,7 +267,8 @@ class Draft:
         check = getattr(half.entry.spec, "check", None) if half.entry else None
         if not half.ready() or check is None:
             return half.ready()
-        return not self.adopt(half.path, half.ask(check, half.config, *args))
+        problems = half.ask(check, half.config, *args)
+        return not self.adopt(half.path, problems, taken=half.taken)
 
     def full_slot(
         self, kind: str, value: Any, path: Path, *, near: str | None = None, check: bool = True

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any
 
 import platformdirs
 
 from bertmod.errors import BertmodError
+from bertmod.model.embedding_rows import suits
 from bertmod.recipe.draft import Draft, Half
 from bertmod.recipe.schema import AUTO
-from bertmod.recipe.suspects import suspects
+from bertmod.recipe.suspects import content, neighbours, suspects, unreachable
 from bertmod.recipe.validate import json_schema
 from bertmod.registry import Entry, UnknownNameError
 from bertmod.sample import sample_folder
-from bertmod.wording import shown
+from bertmod.wording import did_you_mean, shown
 
 COMMAND_LINE = "--checkpoint"
 """Origin of a checkpoint that the command line names: it replaces what the recipe states."""
+
+
+MOST_NEAR = 3
+"""Checkpoints named near a path that is none."""
 
 
 def cached_sample() -> FilePath:
@@ -45,16 +51,20 @@ def lay_foundation(draft: Draft) -> None:
 
 
 def _checkpoint(draft: Draft) -> Half:
+    where = ("checkpoint", "path")
     half = draft.slot("loader", draft.value("checkpoint"), ("checkpoint",))
     keys = half.keys
     if keys.path is not None:
-        path = draft.raw.absolute(("checkpoint", "path"), keys.path)
+        path = draft.raw.absolute(where, keys.path)
         half.keys = keys.model_copy(update={"path": path})
-        if half.written == AUTO:
-            half.entry = _claimant(draft, path)
+        if why := unreachable(path):
+            draft.add(where, f"{path} cannot be looked at: {why}")
+            half.entry = None
+        elif half.written == AUTO:
+            half.entry = _claimant(draft, path, keys.path)
     elif "path" not in half.wrong:
         draft.add(
-            ("checkpoint", "path"),
+            where,
             "null: the recipe does not say where the checkpoint is",
             "give --checkpoint PATH, or write the path here",
         )
@@ -62,15 +72,10 @@ def _checkpoint(draft: Draft) -> Half:
     return half
 
 
-def _claimant(draft: Draft, path: str) -> Entry[Any] | None:
+def _claimant(draft: Draft, path: str, written: str) -> Entry[Any] | None:
     """The one loader that knows a checkpoint."""
     where = ("checkpoint", "path")
-    entries = draft.registry.entries("loader")
-    claims: list[tuple[Entry[Any], str]] = []
-    for entry in entries:
-        reason = Half("loader", where, entry=entry).ask(_spec(entry).can_load, path)
-        if reason is not None:
-            claims.append((entry, reason))
+    claims = _claims(draft, path)
     if len(claims) == 1:
         entry, reason = claims[0]
         draft.notes.append(f"checkpoint.path: read as {entry.spec.name} ({reason})")
@@ -78,13 +83,41 @@ def _claimant(draft: Draft, path: str) -> Entry[Any] | None:
     if claims:
         owners = " and ".join(f"{entry.full_name} ({reason})" for entry, reason in claims)
         choice = " or ".join(f'"name": "{entry.full_name}"' for entry, _ in claims)
-        draft.add(where, f"more than one loader claims {path}: {owners}", f"write {choice}")
+        draft.add(
+            where,
+            f"more than one loader claims {path}: {owners}",
+            f"put each in a folder of its own, or write {choice} in the recipe's checkpoint slot",
+        )
         return None
-    what = f"no loader knows {path}" if os.path.lexists(path) else f"there is no {path}"
-    looked = [f"{entry.spec.name}: {entry.spec.summary}" for entry in entries]
-    lines = [*suspects(path), "looked for:", *(f"  {line}" for line in looked or ["nothing"])]
-    draft.add(where, what, *lines)
+    draft.add(where, *_unknown(draft, path, written))
     return None
+
+
+def _claims(draft: Draft, path: str) -> list[tuple[Entry[Any], str]]:
+    """The loaders that know a checkpoint, and by what."""
+    asked = (
+        (entry, Half("loader", (), entry=entry).ask(_spec(entry).can_load, path))
+        for entry in draft.registry.entries("loader")
+    )
+    return [(entry, reason) for entry, reason in asked if reason is not None]
+
+
+def _unknown(draft: Draft, path: str, written: str) -> list[str]:
+    """What to say of a checkpoint that no loader knows."""
+    place = FilePath(path)
+    if os.path.lexists(path):
+        what = f"no loader knows {path}"
+    else:
+        beside = [each.name for each in content(place.parent)]
+        what = f"there is no {path}{did_you_mean(place.name, beside)}"
+    near = (
+        f"{entry.spec.name} knows {other} ({reason}); name that instead"
+        for other in neighbours(path)
+        for entry, reason in _claims(draft, other)
+    )
+    entries = draft.registry.entries("loader")
+    looked = [f"  {entry.spec.name}: {entry.spec.summary}" for entry in entries] or ["  nothing"]
+    return [what, *suspects(path, written), *islice(near, MOST_NEAR), "looked for:", *looked]
 
 
 def _spec(entry: Entry[Any]) -> Any:
@@ -100,7 +133,7 @@ def _describe(draft: Draft, half: Half) -> None:
         )
     except BertmodError as error:
         first, *more = str(error).splitlines()
-        draft.add(("checkpoint", "path"), first, *more)
+        draft.add(("checkpoint", "path"), first, *(line.removeprefix("  ") for line in more))
         return
     if draft.description is not None and draft.description.pinned:
         half.keys = half.keys.model_copy(update={"path": draft.description.pinned})
@@ -167,7 +200,7 @@ def _replaced(draft: Draft, half: Half, option: str, stated: Any, found: Any) ->
         return True
     draft.add(
         path,
-        f"the recipe says {shown(stated)}, the checkpoint {shown(found)}",
+        f"{shown(stated)} is stated, the checkpoint says {shown(found)}",
         "leave it out to take the checkpoint's",
     )
     return False
@@ -226,7 +259,7 @@ def _drop_shorthand(draft: Draft, half: Half, option: str, found: Mapping[str, A
         return
     draft.add(
         (*half.path, option),
-        f"the recipe says {shown(value)}, the checkpoint has {has}",
+        f"{shown(value)} is stated, the checkpoint has {has}",
         "leave it out to take the checkpoint's",
     )
 
@@ -242,8 +275,8 @@ def _tokenizer(draft: Draft) -> None:
         elif draft.description is not None:
             draft.add(
                 ("tokenizer", "vocab"),
-                "the checkpoint has no vocabulary",
-                "name the vocab.txt that belongs to it",
+                f"the checkpoint {draft.checkpoint.keys.path} has no vocabulary",
+                "name the vocab.txt that belongs to it, or put it beside the checkpoint's files",
             )
     draft.validate_options(half)
     unknown = wants and half.options.get("vocab") is None
@@ -275,16 +308,32 @@ def _encoder(draft: Draft) -> None:
     stated = getattr(half.config, "vocab_size", None)
     if size is not None and stated is None and "vocab_size" in type(half.config).model_fields:
         half.config = half.config.model_copy(update={"vocab_size": size})
-    elif size is not None and stated is not None and size > stated:
-        draft.add(
-            ("tokenizer", "vocab"),
-            f"the vocabulary has {size:,} entries, the encoder {stated:,} word embeddings",
-            "use the vocabulary that belongs to the encoder"
-            + ("" if "vocab_size" in half.taken else ", or leave encoder.vocab_size out"),
-        )
+    elif size is not None and stated is not None:
+        _check_rows(draft, entries=size, rows=stated)
     half.config = half.ask(half.spec.complete, half.config)
     if draft.checkpoint is None or draft.description is not None:
         draft.shape = half.ask(half.spec.shape, half.config)
+
+
+def _check_rows(draft: Draft, *, entries: int, rows: int) -> None:
+    """Refuse a vocabulary that the word embeddings are not for.
+
+    Of a vocabulary that the checkpoint brings, its loader knows whether rows may be left over.
+    """
+    taken = "vocab_size" in draft.encoder.taken
+    if taken and "vocab" not in draft.tokenizer.taken and not suits(entries, rows=rows):
+        draft.add(
+            ("tokenizer", "vocab"),
+            f"the vocabulary has {entries:,} entries, the checkpoint {rows:,} word embeddings",
+            "use the vocabulary that belongs to the checkpoint",
+        )
+    elif entries > rows:
+        draft.add(
+            ("tokenizer", "vocab"),
+            f"the vocabulary has {entries:,} entries, the encoder {rows:,} word embeddings",
+            "use the vocabulary that belongs to the encoder"
+            + ("" if taken else ", or leave encoder.vocab_size out"),
+        )
 
 
 def _vocab_size(draft: Draft) -> int | None:

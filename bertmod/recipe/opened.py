@@ -10,7 +10,7 @@ from typing import Any
 from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor
 from bertmod.contracts.encoder import EncoderShape
 from bertmod.errors import CheckpointError, Problem, RecipeError
-from bertmod.recipe.draft import Draft
+from bertmod.recipe.draft import FROM_CHECKPOINT, Draft
 from bertmod.recipe.foundation import lay_foundation
 from bertmod.recipe.load import raw_recipe
 from bertmod.recipe.resolve import Slot, slot_of
@@ -88,7 +88,7 @@ def open_checkpoint(
         draft.raise_if_wrong()
     except RecipeError as error:
         vocab = draft.tokenizer.options.get("vocab")
-        raise CheckpointError("\n".join(_lines(error.problems, vocab))) from None
+        raise CheckpointError("\n".join(_lines(error.problems, os.fspath(path), vocab))) from None
     assert draft.checkpoint is not None
     assert draft.description is not None
     assert draft.shape is not None
@@ -105,10 +105,11 @@ def open_checkpoint(
     )
 
 
-def _lines(problems: Sequence[Problem], vocab: str | None) -> Iterator[str]:
-    """Problems as lines; those of the files that the checkpoint itself named, by file."""
-    places = {OWN_PATH: "", "tokenizer.vocab": f"{vocab}: " if vocab else "the vocabulary: "}
+def _lines(problems: Sequence[Problem], path: str, vocab: str | None) -> Iterator[str]:
+    """Problems as lines, each with the checkpoint, the vocabulary or the option that is wrong."""
+    places = {OWN_PATH: "", "tokenizer.vocab": f"{vocab}: " if vocab else ""}
     for problem in problems:
-        place = places.get(problem.path, f"{problem.path}: ")
+        whose = f"{path}: " if problem.source == FROM_CHECKPOINT else ""
+        place = places.get(problem.path, f"{whose}{problem.path}: ")
         yield problem.what if problem.what.startswith(place) else place + problem.what
         yield from (f"  {line}" for line in problem.more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 import warnings
@@ -63,9 +64,8 @@ def exported(spec: Any, config: Any) -> Made:
     """What an exporter makes of the model; once, and kept to the end."""
     folder = tempfile.TemporaryDirectory(prefix="bertmod-conformance-")
     given = model()
-    context = given.context(HOST["max_position_embeddings"])
     with warnings.catch_warnings(action="ignore"):  # tracers tell their authors much
-        return Made(folder, spec.export(config, context, Path(folder.name)), given)
+        return Made(folder, spec.export(config, given.context(), Path(folder.name)), given)
 
 
 def rows(num_rows: int, length: int) -> dict[str, np.ndarray]:
@@ -130,6 +130,29 @@ def same_logits(subject: Subject) -> None:
             require(close, f"{output.name} is {apart:.2g} away from the model's")
 
 
+def use_runs(subject: Subject) -> None:
+    """The Python that it gives for the README, if any, makes ``outputs`` of ``inputs`` in the
+    folder of the files: those that it returns itself.
+    """
+    folder, files, given = exported(subject.spec, subject.config)
+    if not files.use:
+        return
+    names = [output.name for output in given.outputs]
+    inputs = rows(*SIZES[0])
+    found: dict[str, Any] = {"inputs": inputs}
+    with contextlib.chdir(folder.name):
+        exec(compile(files.use, "use", "exec"), found)
+    outputs: Any = found.get("outputs")
+    require(isinstance(outputs, Mapping), "its code for the README makes no outputs by name")
+    apart = [name for name in names if name not in outputs]
+    require(not apart, f"its code for the README does not give {listed(apart)}")
+    for name, expected in files.run(inputs, names).items():
+        array = np.asarray(outputs[name])
+        alike = array.shape == expected.shape
+        close = alike and np.allclose(array, expected, rtol=0, atol=TOLERANCE)
+        require(close, f"its code for the README gives another {name}")
+
+
 def model_kept(subject: Subject) -> None:
     """It leaves the model as it was: its values, and that it does not train."""
     given = exported(subject.spec, subject.config).given
@@ -137,7 +160,7 @@ def model_kept(subject: Subject) -> None:
     require(not given.training, "it switches the model to training")
 
 
-CHECKS = (writes_files, named_outputs, same_logits, model_kept)
+CHECKS = (writes_files, named_outputs, same_logits, use_runs, model_kept)
 
 
 def _expected(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -13,8 +13,12 @@ from typing import Any
 import torch
 
 from bertmod.contracts.checkpoint import CheckpointDescription
-from bertmod.errors import CheckpointError
+from bertmod.convert import convert
+from bertmod.errors import BertmodError, CheckpointError
 from bertmod.library import installed
+from bertmod.plugins import Collection, Record, discover
+from bertmod.registry import Registry
+from bertmod.specs import LoaderSpec
 from bertmod.testing.subject import Subject, located, require
 from bertmod.wording import listed
 
@@ -140,6 +144,29 @@ def files_kept(subject: Subject) -> None:
         require(_hashes(copy) == before, "files beside or in the checkpoint have changed")
 
 
+def written_again(subject: Subject) -> None:
+    """What it writes, if it has a writer, it knows and reads: the same encoder, tasks and label
+    names, every tensor to the bit. It writes no README.md, which bertmod puts there.
+    """
+    if subject.spec.writer is None:
+        return
+    path, to, registry = checkpoint_of(subject), subject.spec.name, _registry_with(subject.spec)
+    with tempfile.TemporaryDirectory(prefix="bertmod-conformance-") as name:
+        first, second = Path(name, "first"), Path(name, "second")
+        try:
+            once = convert(path, first, to=to, loader=to, registry=registry)
+            require(subject.spec.can_load(str(first)), "it does not know what it has written")
+            again = convert(first, second, to=to, loader=to, registry=registry)
+        except BertmodError as error:
+            raise AssertionError(f"it cannot write its own checkpoint: {error}") from error
+        require(once.tasks == again.tasks, f"of tasks {once.tasks} it reads {again.tasks}")
+        told = "the encoder that it reads is not the one that it wrote"
+        require(once.encoder_hash == again.encoder_hash, told)
+        infos = [described(subject, folder).infos for folder in (first, second)]
+        require(infos[0] == infos[1], f"of {infos[0]} it reads {infos[1]}")
+        _require_equal(subject, first, second)
+
+
 CHECKS = (
     foreign_paths,
     knows_its_own,
@@ -147,6 +174,7 @@ CHECKS = (
     stored_tensors,
     truncated_files,
     files_kept,
+    written_again,
 )
 
 
@@ -164,6 +192,31 @@ def _outcome(subject: Subject, path: Path) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def _registry_with(spec: Any) -> Registry:
+    """What is installed, with this loader in place of those of its name."""
+    found = discover()
+    same = [each for each in found.records if _is_called(each.spec, spec.name)]
+    plugin = same[0].plugin if same else found.plugins[0]
+    others = (each for each in found.records if each not in same)
+    return Registry(Collection((*others, Record(spec, plugin)), found.plugins))
+
+
+def _is_called(spec: Any, name: str) -> bool:
+    return isinstance(spec, LoaderSpec) and spec.name == name
+
+
+def _require_equal(subject: Subject, first: Path, second: Path) -> None:
+    """Check that two checkpoints have the same tensors."""
+    one, two = (
+        {stored.name: stored.load() for stored in subject.spec.tensors(str(path)).values()}
+        for path in (first, second)
+    )
+    unlike = sorted(one.keys() ^ two.keys())
+    require(not unlike, f"{listed(unlike)} is in one of two copies alone")
+    for name, tensor in one.items():
+        require(torch.equal(tensor, two[name]), f"{name} has other values than it wrote")
 
 
 def _root(path: Path) -> Path:

@@ -33,7 +33,7 @@ LEVELS = {
     "planning": 8,
     "scaffold": 8,
     "convert": 9,
-    "testing": 9,
+    "testing": 10,
     "cli": 10,
     "__main__": 11,
 }

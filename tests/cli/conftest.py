@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -77,9 +78,19 @@ def env(cache: Path) -> Mapping[str, str]:
 def bertmod(
     tmp_path: Path, env: Mapping[str, str]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the program in an empty folder, without other plugins."""
+    """Runs the program in an empty folder, without other plugins.
 
-    def run(*words: str | Path, env: Mapping[str, str] = env) -> subprocess.CompletedProcess[str]:
+    With ``largest_file``, in bytes, the system refuses to let a file grow further, much as a full
+    disk does.
+    """
+
+    def run(
+        *words: str | Path, env: Mapping[str, str] = env, largest_file: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        def limit() -> None:
+            if largest_file is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
         return subprocess.run(
             [sys.executable, "-m", "bertmod", *map(str, words)],
             cwd=tmp_path,
@@ -87,6 +98,7 @@ def bertmod(
             capture_output=True,
             text=True,
             check=False,
+            preexec_fn=limit,
         )
 
     return run

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bertmod.inference import load_run
+from bertmod.inference import ExportPlan, export_run, load_run
+from bertmod.library import installed
+from bertmod.model.card import code
 
 PASSAGE = "The cat sat on the mat. A dog slept under the old table, and it rained all day."
 ANSWERS = (("Where did the cat sit?", "on the mat", 12), ("What did the dog do?", "slept", 30))
@@ -87,19 +91,21 @@ class Config(ComponentConfig):
 
 
 def export(config, context, folder):
-    (folder / "zeros.txt").write_text(" ".join(each.name for each in context.outputs))
+    import torch
+
+    (folder / "zeros.txt").write_text(" ".join(context.outputs))
 
     def run(inputs, outputs):
-        sizes = inputs["input_ids"].shape
-        return {
-            each.name: np.zeros(
-                (*(sizes if each.per == "token" else sizes[:1]), *each.shape), np.float32
-            )
-            for each in context.outputs
-            if each.name in outputs
-        }
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        with torch.no_grad():
+            found = context.module(**tensors)
+        return {name: np.zeros_like(found[name].numpy()) for name in outputs}
 
     return Exported(run, ("nothing but zeros",))
+
+
+def export_elsewhere(config, context, folder):
+    import nowhere_to_be_found
 
 
 @hookimpl
@@ -112,6 +118,9 @@ def bertmod_exporters():
             exact=exact,
             summary="Zeros in place of the model.",
         )
+    yield ExporterSpec(
+        name="elsewhere", config=Config, export=export_elsewhere, summary="It needs a library."
+    )
 """
 
 
@@ -156,11 +165,22 @@ def run(data: Path, env: Mapping[str, str], tiny: Mapping[str, Any]) -> Path:
     return data.parent / "runs/four"
 
 
+def readme_s_program(folder: Path) -> str:
+    """What the program in the README beside exported files prints, where there is no bertmod."""
+    (program,) = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.modules['bertmod'] = None\n" + program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 def test_onnx_gives_the_run_s_own_answers(here, run: Path, tmp_path: Path) -> None:
     """The files alone, as somebody without bertmod uses them."""
-    import onnxruntime
-    from tokenizers import Tokenizer
-
     result = here("export", run, "out", "--to", "onnx")
     assert (result.returncode, result.stderr) == (0, "")
     first, size, apart = result.stdout.splitlines()
@@ -182,20 +202,14 @@ def test_onnx_gives_the_run_s_own_answers(here, run: Path, tmp_path: Path) -> No
     assert about["tasks"]["stsb"]["value_range"] == [0.0, 5.0]
     assert about["outputs"][4]["shape"] == ["batch", "length", 5]
 
-    row = Tokenizer.from_file(str(tmp_path / "out/tokenizer.json")).encode("The cat sat.")
-    inputs = {
-        "input_ids": np.array([row.ids]),
-        "attention_mask": np.array([row.attention_mask]),
-        "token_type_ids": np.array([row.type_ids]),
-    }
-    session = onnxruntime.InferenceSession(tmp_path / "out/model.onnx")
-    (logits,) = session.run(["cola.logits"], inputs)
-    share = np.exp(logits[0]) / np.exp(logits[0]).sum()
     trained = load_run(run, device="cpu")
-    example = trained.task("cola").task.example({"text": "The cat sat."})
-    (expected,) = trained.predict("cola", [example])
-    found = dict(zip(about["tasks"]["cola"]["labels"], share.tolist(), strict=True))
-    assert found == pytest.approx(expected["probabilities"], abs=1e-5)
+    example = trained.task("cola").task.example({"text": "A text."})
+    (answer,) = trained.predict("cola", [example])
+    logits = eval(readme_s_program(tmp_path / "out"), {"np": np})
+    assert list(logits) == about["tasks"]["cola"]["labels"]
+    shares = np.exp(list(logits.values())) / np.exp(list(logits.values())).sum()
+    found = dict(zip(logits, shares.tolist(), strict=True))
+    assert found == pytest.approx(answer["probabilities"], abs=1e-5)
 
 
 def test_torch_export_of_one_task(here, run: Path, tmp_path: Path) -> None:
@@ -211,8 +225,10 @@ def test_torch_export_of_one_task(here, run: Path, tmp_path: Path) -> None:
         "start_logits": (2, 11),
         "end_logits": (2, 11),
     }
+    assert readme_s_program(tmp_path / "out").startswith("{'start_logits': array([[")
 
 
+@pytest.mark.slow
 def test_eight_bits_are_scored(here, run: Path, tmp_path: Path) -> None:
     result = here("export", run, "out", "--to", "int8", "--task", "cola", "--task", "conll")
     assert result.returncode == 0, result.stderr
@@ -235,22 +251,33 @@ def test_eight_bits_are_scored(here, run: Path, tmp_path: Path) -> None:
     assert "CoLA/train.tsv" in card
 
 
-def test_other_data_and_a_length(here, run: Path, data: Path, tmp_path: Path) -> None:
-    """An exact exporter is scored where rows are named."""
-    shutil.copytree(data, tmp_path / "elsewhere")
-    words = ("--to", "torch_export", "--task", "cola", "--data", "elsewhere", "--max-length", "48")
-    result = here("export", run, "out", *words)
-    assert (result.returncode, result.stderr) == (0, "")
-    first, *_, row = result.stdout.splitlines()
-    assert first == "out: cola, rows of up to 48 tokens"
-    assert row.split()[:3] == ["cola", "dev", "accuracy"]
-    assert row.split()[5] == "+0.0000"
+def test_from_python_on_other_data(run: Path, data: Path, tmp_path: Path) -> None:
+    """An exact exporter is scored where rows are named, and tells how far it is."""
+    elsewhere = Path(shutil.copytree(data, tmp_path / "elsewhere"))
+    exporter: Any = installed().get("exporter", "torch_export")
+    plan = ExportPlan(exporter, exporter.spec.config(), tasks=("conll",), data=str(elsewhere))
+    told: list[tuple[str, int]] = []
+
+    @contextmanager
+    def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+        told.append((what, total))
+        yield lambda rows: told.append(("done", rows))
+
+    export = export_run(run, str(tmp_path / "out"), plan, progress=progress)
+    assert told == [("conll dev", 2), ("done", 2)] * 2
+    assert {(each.task, each.split, each.after - each.before) for each in export.scores} == {
+        ("conll", "dev", 0.0)
+    }
+    card = (tmp_path / "out/README.md").read_text()
+    assert f"Scores of the dev rows of another data folder, {code(str(elsewhere))}:" in card
+    labels = eval(readme_s_program(tmp_path / "out"), {"np": np})
+    assert list(labels) == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 
 
 def test_what_is_refused_before_anything_is_made(refused, run: Path, tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
+    (tmp_path / "there/more").mkdir(parents=True)
     refused(
-        "error: there exists already, and is left as it is\n  give another folder\n",
+        "error: there: exists already; name another folder\n",
         *("export", run, "there", "--to", "onnx"),
     )
     refused(
@@ -263,16 +290,16 @@ def test_what_is_refused_before_anything_is_made(refused, run: Path, tmp_path: P
         *("export", run, "out", "--to", "onx"),
     )
     refused(
-        "error: --max-length 65: the encoder has positions for 64 tokens\n",
-        *("export", run, "out", "--to", "onnx", "--max-length", "65"),
-    )
-    refused(
         "error: --data and --no-check: rows are scored by running what was written\n",
         *("export", run, "out", "--to", "onnx", "--data", "x", "--no-check"),
     )
     refused(
-        "error: away/out: there is no folder away\n  make it first\n",
+        "error: away/out: there is no folder away\n",
         *("export", run, "away/out", "--to", "onnx"),
+    )
+    refused(
+        'error: there/CoLA/dev.tsv: no such file, task "cola" needs it\n  there holds: more\n',
+        *("export", run, "out", "--to", "int8", "--task", "cola", "--data", "there"),
     )
 
 
@@ -312,6 +339,15 @@ def test_a_library_that_is_missing(refused, run: Path, monkeypatch: pytest.Monke
     )
 
 
+def test_a_full_disk(bertmod, run: Path, tmp_path: Path) -> None:
+    """torch's own writer would kill the process."""
+    words = ("export", run, "out", "--to", "torch_export", "--task", "stsb")
+    result = bertmod(*words, largest_file=100_000)
+    last = result.stderr.splitlines()[-1]  # a library may complain of its cache before
+    assert (result.returncode, last) == (2, "error: out: cannot be written: File too large")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tasks_of_different_encoders(refused, run: Path, tmp_path: Path) -> None:
     """Each task's best state may have an encoder of its own; an export has one."""
     shutil.copytree(run, tmp_path / "run")
@@ -327,6 +363,7 @@ def test_tasks_of_different_encoders(refused, run: Path, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.slow
 def test_a_head_that_cannot_be_traced(
     bertmod, install: Callable[[str, str], str], env, cola: Path, recipe, tmp_path: Path
 ) -> None:
@@ -371,6 +408,9 @@ def test_somebody_else_s_exporter(
     assert "\n  nothing but zeros\n" in result.stdout
     assert result.stdout.splitlines()[3].split()[3:] == ["fp32", "rough_zeros", "change"]
     assert (tmp_path / "out/zeros.txt").read_text() == "logits"
+    result = bertmod("export", run, "more", "--to", "elsewhere", env=mine)
+    told = "error: elsewhere cannot be used: ModuleNotFoundError: No module named "
+    assert (result.returncode, result.stderr) == (2, f"{told}'nowhere_to_be_found'\n")
     unchecked = bertmod("export", run, "bare", "--to", "zeros", "--no-check", env=mine)
     assert (unchecked.returncode, unchecked.stderr) == (0, "")
     assert "differ" not in unchecked.stdout

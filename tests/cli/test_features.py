@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,9 @@ SMALL = ("--layers", "-1", "--batch-size", "2")
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Path:
-    """Six hundred lines of various lengths, pairs and empty ones among them."""
+    """So many lines that a run is not over before a test stops it; pairs and empty ones too."""
     path = tmp_path / "lines.txt"
-    texts = (f"{'The cat sat . ' * (n % 5)}{'the mat ||| 7' if n % 3 else ''}" for n in range(600))
+    texts = (f"{'The cat sat . ' * (n % 5)}{'the mat ||| 7' if n % 3 else ''}" for n in range(3000))
     path.write_text("".join(f"{text}\n" for text in texts))
     return path
 
@@ -142,6 +141,8 @@ def test_a_task_and_vectors(here, trained, tmp_path) -> None:
         "--layers", "0,-1", "--pooled", "--dtype", "float16",
     )  # fmt: skip
     assert task.returncode == 0, task.stderr
+    assert "adapters.cola." in plain.stderr
+    assert "adapters.cola." not in task.stderr
     one = np.load(tmp_path / "plain" / "features-00000.npz")
     two = load_file(tmp_path / "task" / "features-00000.safetensors")
     assert {"layer_0", "layer_1", "layer_2"} <= set(one)
@@ -205,6 +206,9 @@ def test_standard_input_is_read_once(here, typed, trained) -> None:
          "  save the file as UTF-8"),
         (("in.txt", "none/out"), "none/out: there is no folder none"),
         (("in.txt", "in.txt"), "in.txt: exists already; name another, or remove it"),
+        (("in.txt", "mine"),
+         "mine.partial: is there already, and output would grow there\n"
+         "  move it, or name another output"),
         (("in.txt", "out", "--resume"),
          "out.partial: nothing to go on with; leave --resume out to start"),
         (("in.txt", "out", "--layers", "3,-1"),
@@ -229,6 +233,7 @@ def test_standard_input_is_read_once(here, typed, trained) -> None:
 def test_bad_input(here, trained, tmp_path, words, message) -> None:
     (tmp_path / "in.txt").write_text("The cat.\n")
     (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "mine.partial").write_text("notes")
     (tmp_path / "latin.txt").write_bytes(b"fine\ncaf\xe9\n")
     before = sorted(tmp_path.rglob("*"))
     small = () if "--layers" in words else ("--layers", "-1")
@@ -250,22 +255,16 @@ def test_what_the_checkpoint_has_not(here, trained, tmp_path) -> None:
     form = here("features", trained, *given, "--format", "csv")
     assert form.returncode == 2
     assert "'csv' is not one of 'jsonl', 'safetensors', 'npz'" in form.stderr
+    act = here("features", trained, *given, "--hidden-act", "gelu_tan")
+    assert act.returncode == 2
+    assert "Invalid value for '--hidden-act': 'gelu_tan' is not one of 'gelu_tanh'" in act.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
+def small_disk(disk) -> Path:
     """A file system of half a megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.getuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot mount a small file system: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    return disk("512k")
 
 
 @pytest.mark.parametrize("form", ["jsonl", "safetensors", "npz"])
@@ -299,3 +298,13 @@ def test_a_disk_that_is_full_from_the_start(here, trained, lines, small_disk) ->
         "  name another place, or make room there\n"
     )
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
+def test_a_disk_that_nobody_may_write_to(here, trained, lines, small_disk) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    result = here("features", trained, lines, small_disk / "out", *SMALL)
+    assert result.returncode == 2
+    assert result.stderr.endswith(
+        f"error: {small_disk}/out: cannot be written: Read-only file system\n"
+        "  name another place, or make room there\n"
+    )

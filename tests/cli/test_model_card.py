@@ -60,13 +60,32 @@ def test_every_state_has_a_readme(run) -> None:
         data = {"rte": "RTE/train.tsv", "stsb": "STS-B/train.tsv"}
         for task in ("rte", "stsb"):
             (found,) = (h for path, h in lock["data"].items() if path.endswith(data[task]))
-            shown = f"| <code>{data[task]}</code> | <code>{found}</code> |"
+            shown = f"| `{data[task]}` | `{found}` |"
             assert (shown in text) == (task in tasks)
-        assert ("<code>entailment</code>" in text) == ("rte" in tasks)
+        assert ("`entailment`" in text) == ("rte" in tasks)
         assert ("a number from 0 to 5" in text) == ("stsb" in tasks)
         assert "synthetic" in text
         assert f"| torch | {lock['libraries']['torch']} |".replace("+", "+") in text
         assert '"steps_per_epoch": 3' in text
+        assert "by the recipe below, from scratch; seed 42." in text
+
+
+def test_no_readme_tells_where_files_lay(run) -> None:
+    recipe = json.loads((run / "recipe.json").read_text())
+    folder = str(Path(recipe["tokenizer"]["vocab"]).parent)
+    for readme in run.rglob("README.md"):
+        text = readme.read_text(encoding="utf-8")
+        assert folder not in text
+        assert str(run.parent) not in text
+        assert '"vocab": "vocab.txt"' in text
+
+
+def test_what_training_started_from(run, here) -> None:
+    done = here("run", "recipe.json", "--checkpoint", "out/final", "--output", "more", "--quiet")
+    assert done.returncode == 0, done.stderr
+    text = (run.parent / "more/final/README.md").read_text(encoding="utf-8")
+    assert "by the recipe below, from the checkpoint `final`; seed 42." in text
+    assert '"path": "final"' in text
 
 
 def test_the_readme_shows_how_to_read_the_state(run, monkeypatch) -> None:

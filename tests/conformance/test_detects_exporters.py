@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def another_s_file(config, context, folder):
 
 
 def gives_all(config, context, folder):
-    run, names = right(config, context, folder).run, [each.name for each in context.outputs]
+    run, names = right(config, context, folder).run, context.outputs
     return Exported(lambda inputs, outputs: run(inputs, names))
 
 
@@ -52,6 +53,16 @@ def no_mask(config, context, folder):
         return run({**inputs, "attention_mask": 0 * inputs["attention_mask"] + 1}, outputs)
 
     return Exported(without)
+
+
+def uses_nothing(config, context, folder):
+    return replace(right(config, context, folder), use="outputs = None")
+
+
+def uses_another(config, context, folder):
+    use = "outputs = {name: inputs['input_ids'] for name in NAMES}"
+    names = repr(context.outputs)
+    return replace(right(config, context, folder), use=use.replace("NAMES", names))
 
 
 def halves(config, context, folder):
@@ -83,6 +94,8 @@ def test_the_module_itself_passes(verdicts) -> None:
         (gives_all, "named_outputs", "asked for ['tagged.logits'], it gives ['small.logits', "),
         (the_example_s_size, "named_outputs", "small.logits of (5, 17) rows and tokens is float32"),
         (no_mask, "same_logits", "away from the model's"),
+        (uses_nothing, "use_runs", "its code for the README makes no outputs by name"),
+        (uses_another, "use_runs", "its code for the README gives another small.logits"),
         (halves, "model_kept", "it changes the model's parameters"),
         (trains, "model_kept", "it switches the model to training"),
     ],

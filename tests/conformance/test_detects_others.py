@@ -11,13 +11,23 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from bertmod import ComponentConfig, EmptyConfig, MetricSpec, ScheduleSpec, TrackerSpec
+from bertmod import (
+    CheckpointContent,
+    CheckpointWriter,
+    ComponentConfig,
+    EmptyConfig,
+    MetricSpec,
+    ScheduleSpec,
+    TrackerSpec,
+)
+from bertmod.builtin.loaders import bertmod_writer
 from bertmod.builtin.tasks.sentences.facts import GLUE
 from bertmod.builtin.tasks.sentences.published import PublishedSentences
 from bertmod.builtin.tasks.sentences.task import SentenceTask
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
 from bertmod.builtin.trackers.jsonl import JsonlTracker
-from bertmod.library import installed
+from bertmod.library import build_encoder, installed
+from bertmod.model.canonical import canonical_tensors
 from bertmod.specs import Spec
 from bertmod.testing import task_answers, tasks
 
@@ -548,6 +558,53 @@ def test_loaders(verdict, material, changed: Any, check: str, told: str) -> None
 
 def test_a_sound_loader(verdicts, material) -> None:
     assert verdicts(loader(), material=material(checkpoint=write)) == {}
+
+
+SMALL = {
+    "vocab_size": 5,
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 16,
+}
+
+
+def own_model(folder: Path) -> None:
+    """A fresh encoder as bertmod's own writer writes it."""
+    spec = builtin("encoder", "bert")
+    config = spec.complete(spec.config(**SMALL))
+    content = CheckpointContent(
+        encoder={"name": "bertmod/bert", **config.model_dump()},
+        tokenizer={"name": "bertmod/wordpiece", "vocab": "vocab.txt"},
+        files={"vocab.txt": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n"},
+        tensors={"encoder": canonical_tensors(build_encoder("bert", **SMALL), spec.names(config))},
+    )
+    builtin("loader", "bertmod").writer.write(content, folder)
+
+
+def noisy(content: CheckpointContent, folder: Path) -> str:
+    encoder = {name: tensor + 1e-4 for name, tensor in content.tensors["encoder"].items()}
+    return str(bertmod_writer.write(replace(content, tensors={"encoder": encoder}), folder))
+
+
+def with_readme(content: CheckpointContent, folder: Path) -> str:
+    (folder / "README.md").write_text("Mine.")
+    return str(bertmod_writer.write(content, folder))
+
+
+WRITERS = [
+    (noisy, "the encoder that it reads is not the one that it wrote"),
+    (with_readme, "it cannot write its own checkpoint: bertmod: its writer makes README.md"),
+    (lambda content, folder: "", "it does not know what it has written"),
+]
+
+
+@pytest.mark.parametrize(("write_", "told"), WRITERS)
+def test_writers(verdict, material, write_: Any, told: str) -> None:
+    broken = replace(builtin("loader", "bertmod"), writer=CheckpointWriter("bertmod", write_))
+    found = verdict(broken, "written_again", material=material(checkpoint=own_model))
+    assert told in found
 
 
 def test_a_loader_without_checkpoint_asks_for_it(verdict) -> None:

@@ -60,7 +60,7 @@ def test_adapters_have_no_place_elsewhere(written, tmp_path: Path, to: str) -> N
     with pytest.raises(CheckpointError) as caught:
         convert(original, tmp_path / "copy", to=to)
     assert str(caught.value).startswith(
-        f'{original}: {to} has no place for adapter "pals" of task "task_0": no name for its '
+        f'{original}: {to} has no place for adapter "pals" of task "task_0"\n'
     )
     convert(original, tmp_path / "copy", to=to, encoder_only=True)
 

@@ -88,9 +88,10 @@ def test_probabilities_by_name_are_those_of_transformers(written, tmp_path, labe
     assert (told in text) is (labels != LABELS)
 
 
-def test_labels_that_nobody_named(written, tmp_path) -> None:
+def test_labels_that_nobody_named(written, tmp_path, caplog) -> None:
     written(None)
     _, report = loaded(tmp_path)
+    assert "label names unknown in the file: its heads.mnli is taken" in caplog.text
     assert report.unnamed == {"heads.mnli": LABELS}
     assert render_report(report) == (
         "41 tensors used: encoder 39, heads.mnli 2\n"

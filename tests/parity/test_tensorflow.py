@@ -95,7 +95,8 @@ def test_a_fine_tuned_folder_has_no_vocabulary(google) -> None:
     with pytest.raises(CheckpointError) as caught:
         opened(folder, "gelu")
     assert str(caught.value) == (
-        "tokenizer.vocab: the checkpoint has no vocabulary\n  name the vocab.txt that belongs to it"
+        f"the checkpoint {folder} has no vocabulary\n"
+        "  name the vocab.txt that belongs to it, or put it beside the checkpoint's files"
     )
 
 

@@ -8,25 +8,19 @@ from pathlib import Path
 import torch
 
 from bertmod import Arrays, ExportContext, Exported
-from bertmod.builtin.exporters.program import size, traced
+from bertmod.builtin.exporters.program import BATCH, LENGTH, size, traced
 
 FILE = "model.onnx"
 
-USE = """\
-```python
-import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
+FATAL = 4
+"""The least severe messages that onnxruntime prints."""
 
-row = Tokenizer.from_file("tokenizer.json").encode("A text", "and its second, if it has one")
-inputs = {
-    "input_ids": np.array([row.ids]),
-    "attention_mask": np.array([row.attention_mask]),
-    "token_type_ids": np.array([row.type_ids]),
-}
+USE = """\
+import onnxruntime
+
 session = onnxruntime.InferenceSession("model.onnx")
-outputs = dict(zip((each.name for each in session.get_outputs()), session.run(None, inputs)))
-```"""
+names = [output.name for output in session.get_outputs()]
+outputs = dict(zip(names, session.run(names, inputs)))"""
 
 
 def export(context: ExportContext, folder: Path, *, opset: int) -> Exported:
@@ -54,7 +48,8 @@ def write(context: ExportContext, path: Path, *, opset: int) -> None:
         traced(context),
         dynamo=True,
         input_names=list(context.example),
-        output_names=[output.name for output in context.outputs],
+        output_names=list(context.outputs),
+        dynamic_shapes={name: {0: BATCH, 1: LENGTH} for name in context.example},  # their names
         opset_version=opset,
         verbose=False,
     )
@@ -74,12 +69,14 @@ class Session:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = FATAL  # what goes wrong is raised, and printed once
         self._session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
         self._options = onnxruntime.RunOptions()
         # The passes of tasks that nobody asks for are left out.
         self._options.only_execute_path_to_fetches = True
+        self._options.log_severity_level = FATAL
 
     def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         """The wanted outputs by name, fp32."""

@@ -9,6 +9,8 @@ from torch.export import Dim, ExportedProgram
 
 from bertmod import ExportContext
 
+BATCH, LENGTH = "batch", "length"
+
 
 def traced(context: ExportContext) -> ExportedProgram:
     """The model as torch's graph, batch and length left open.
@@ -16,7 +18,7 @@ def traced(context: ExportContext) -> ExportedProgram:
     Args:
         context: The model.
     """
-    axes = {0: Dim("batch"), 1: Dim("length", max=context.max_length)}
+    axes = {0: Dim(BATCH), 1: Dim(LENGTH, max=context.max_length)}
     with torch.no_grad():
         return torch.export.export(
             context.module,

@@ -6,9 +6,11 @@ TorchScript, which came before it, is deprecated in torch and not offered.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import torch
+from torch.export import ExportedProgram
 
 from bertmod import Arrays, ExportContext, Exported
 from bertmod.builtin.exporters.program import size, traced
@@ -16,19 +18,12 @@ from bertmod.builtin.exporters.program import size, traced
 FILE = "model.pt2"
 
 USE = """\
-```python
 import torch
-from tokenizers import Tokenizer
 
-row = Tokenizer.from_file("tokenizer.json").encode("A text", "and its second, if it has one")
 model = torch.export.load("model.pt2").module()
 with torch.inference_mode():
-    outputs = model(
-        input_ids=torch.tensor([row.ids]),
-        attention_mask=torch.tensor([row.attention_mask]),
-        token_type_ids=torch.tensor([row.type_ids]),
-    )
-```"""
+    found = model(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+outputs = {name: value.numpy() for name, value in found.items()}"""
 
 
 def export(context: ExportContext, folder: Path) -> Exported:
@@ -39,7 +34,7 @@ def export(context: ExportContext, folder: Path) -> Exported:
         folder: Where the file goes.
     """
     path = folder / FILE
-    torch.export.save(traced(context), path)
+    _save(traced(context), path)
     loaded = torch.export.load(path).module()
 
     def run(inputs: Arrays, outputs: Sequence[str]) -> Arrays:
@@ -48,3 +43,10 @@ def export(context: ExportContext, folder: Path) -> Exported:
         return {name: found[name].numpy() for name in outputs}
 
     return Exported(run, (f"{FILE}: {size(path)}, fp32",), USE)
+
+
+def _save(program: ExportedProgram, path: Path) -> None:
+    """Write a program to a file."""
+    data = BytesIO()  # torch's own writer of files kills the process where a disk is full
+    torch.export.save(program, data)
+    path.write_bytes(data.getbuffer())

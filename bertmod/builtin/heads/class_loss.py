@@ -50,6 +50,22 @@ class ClassLoss(nn.Module):
         )
 
 
+def count_words(loss: ClassLoss, targets: Mapping[str, np.ndarray]) -> float | None:
+    """Summed weights of the words that have a label and lie in their feature.
+
+    Args:
+        loss: What they count for.
+        targets: On the host: ``labels`` of the words at the positions ``words``, int64 both.
+
+    Returns:
+        The sum; None if the features have no targets.
+    """
+    if not {"labels", "words"} <= targets.keys():
+        return None
+    labels, words = targets["labels"].reshape(-1), targets["words"].reshape(-1)
+    return loss.count(np.where(words < 0, NO_CLASS, labels))
+
+
 def require_labels(context: HeadContext, head: str) -> tuple[str, ...]:
     """The task's label names.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bertmod import Batch, EncoderOutput, HeadContext, HeadOutput, Part
 from bertmod.builtin.heads.by_feature import real_tokens, tokens_by_feature
-from bertmod.builtin.heads.class_loss import NO_CLASS, ClassLoss
+from bertmod.builtin.heads.class_loss import NO_CLASS, ClassLoss, count_words
 from bertmod.builtin.heads.config import MaskedLmConfig, vocabulary
 from bertmod.nn.activations import activation
 
@@ -74,10 +74,8 @@ class MaskedLm(nn.Module):
     def num_targets(self, targets: Arrays, lengths: np.ndarray) -> Mapping[str, float]:
         """Words with a label that lie in their feature, as ``masked_lm``."""
         del lengths
-        if not {"labels", "words"} <= targets.keys():
-            return {}
-        labels, words = targets["labels"].reshape(-1), targets["words"].reshape(-1)
-        return {"masked_lm": self.loss.count(np.where(words < 0, NO_CLASS, labels))}
+        count = count_words(self.loss, targets)
+        return {} if count is None else {"masked_lm": count}
 
     def forward(self, output: EncoderOutput, batch: Batch) -> HeadOutput:
         """Logits, and the sum of cross entropies over words with a label."""

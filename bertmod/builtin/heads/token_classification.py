@@ -13,7 +13,13 @@ from torch import nn
 
 from bertmod import Batch, EncoderOutput, HeadContext, HeadOutput, Part
 from bertmod.builtin.heads.by_feature import tokens_by_feature
-from bertmod.builtin.heads.class_loss import NO_CLASS, ClassLoss, class_weights, require_labels
+from bertmod.builtin.heads.class_loss import (
+    NO_CLASS,
+    ClassLoss,
+    class_weights,
+    count_words,
+    require_labels,
+)
 from bertmod.builtin.heads.config import TokenClassificationConfig
 from bertmod.nn.logits import full_precision
 
@@ -48,10 +54,8 @@ class TokenClassification(nn.Module):
     def num_targets(self, targets: Arrays, lengths: np.ndarray) -> Mapping[str, float]:
         """Words with a label that lie in their feature, as much as their class weighs: ``tags``."""
         del lengths
-        if not {"labels", "words"} <= targets.keys():
-            return {}
-        labels, words = targets["labels"].reshape(-1), targets["words"].reshape(-1)
-        return {"tags": self.loss.count(np.where(words < 0, NO_CLASS, labels))}
+        count = count_words(self.loss, targets)
+        return {} if count is None else {"tags": count}
 
     def forward(self, output: EncoderOutput, batch: Batch) -> HeadOutput:
         """Logits, and the sum of cross entropies over words with a label."""

@@ -5,24 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bertmod import CheckpointDescription, CheckpointError, EmptyConfig, StoredTensor
 from bertmod.builtin.loaders.bert_n_pals_adapters import SKIPPED as ADAPTERS_SKIPPED
 from bertmod.builtin.loaders.bert_n_pals_adapters import SWITCHES, adapter_slots
 from bertmod.builtin.loaders.container import TORCH_SUFFIXES, shapes, stored_tensors
 from bertmod.builtin.loaders.dialect import (
-    check_vocabulary,
-    encoder_slot,
+    UNWANTED_HEAD,
     json_object,
     plain_name,
+    wordpiece_slot,
 )
+from bertmod.builtin.loaders.encoder_config import encoder_slot, measured
 
 KEYS = {*SWITCHES, "hidden_size_aug", "extra_dim"}
 """Keys that no other BERT configuration has."""
 
 SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
-UNWANTED_HEAD = "task head that nobody asked for"
 SKIPPED = {
     "classifier.[0-9]*.weight": UNWANTED_HEAD,
     "classifier.[0-9]*.bias": UNWANTED_HEAD,
@@ -61,20 +60,19 @@ def describe(
     file, weights = _one(_configs(Path(path)), path, "configuration"), _one_file(path)
     values = json_object(file) or {}
     found = {plain_name(name): shape for name, shape in shapes(weights).items()}
-    encoder = encoder_slot(values, found, source=file)
+    encoder = encoder_slot(values, measured(found), source=file, weights=weights)
     heads = _heads(found, tasks, weights)
     vocab = weights.parent / "vocab.txt"
-    if vocab.is_file():
-        check_vocabulary(vocab, encoder)
+    tokenizer = wordpiece_slot(vocab, encoder)
     return CheckpointDescription(
         format="bert_n_pals",
         encoder=encoder,
-        tokenizer=_tokenizer(vocab),
+        tokenizer=tokenizer,
         adapters=adapter_slots(values, found, num_tasks=len(heads), tasks=tasks or (), source=file),
         heads=heads,
         tasks=tasks or (),
         skipped=SKIPPED,
-        files=(file, weights, *((vocab,) if vocab.is_file() else ())),
+        files=(file, weights, *((vocab,) if tokenizer else ())),
     )
 
 
@@ -114,13 +112,6 @@ def _one(files: list[Path], path: str, what: str) -> Path:
     raise CheckpointError(
         f"{path}: more than one {what}: {names}\n  put one in a folder of its own"
     )
-
-
-def _tokenizer(vocab: Path) -> dict[str, Any] | None:
-    """The vocabulary, if it lies beside the weights; casing is nowhere stated."""
-    if not vocab.is_file():
-        return None
-    return {"name": "bertmod/wordpiece", "vocab": str(vocab.absolute())}
 
 
 def _heads(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertmod import CheckpointContent, CheckpointError, TaskInfo, __version__
+from bertmod.model.card import loading_code
 from bertmod.model.record import TaskRecord
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 ENCODER = "encoder"
 
 
-def write(content: CheckpointContent, folder: Path) -> None:
+def write(content: CheckpointContent, folder: Path) -> str:
     """Fill an empty folder with a model.
 
     A task of which ``facts`` says no task slot keeps its head and its adapters: it can be trained
@@ -24,6 +25,9 @@ def write(content: CheckpointContent, folder: Path) -> None:
     Args:
         content: What to write, under canonical names.
         folder: The folder.
+
+    Returns:
+        How to load it, Markdown.
 
     Raises:
         CheckpointError: If a task is called like the encoder's folder.
@@ -48,6 +52,8 @@ def write(content: CheckpointContent, folder: Path) -> None:
     for task in content.heads:
         record = _record(content, task, hash_)
         write_task(folder / task, record, _task_tensors(content, task), version=__version__)
+    answering = [task for task in content.heads if content.facts.get(task, {}).get("task")]
+    return loading_code("{folder}", f"{{folder}}/{answering[0]}" if answering else "")
 
 
 def _record(content: CheckpointContent, task: str, hash_: str) -> TaskRecord:

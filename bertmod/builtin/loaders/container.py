@@ -20,6 +20,8 @@ TORCH_SUFFIXES = (".bin", ".pt", ".pth")
 INDEX_SUFFIX = ".index.json"
 """End of the name of the file that says which file of several has which tensor."""
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -79,7 +81,21 @@ def _by_file(path: Path) -> Mapping[Path, Shapes]:
 
 
 def _shapes_of_one(file: Path) -> Shapes:
+    _refuse_pointer(file)
     return safetensors_shapes(file) if _is_safetensors(file) else torch_shapes(file)
+
+
+def _refuse_pointer(file: Path) -> None:
+    """Refuse what Git leaves in place of a large file that it did not fetch."""
+    try:
+        with file.open("rb") as stream:
+            pointer = stream.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from error
+    if pointer:
+        raise CheckpointError(
+            f"{file}: a pointer of Git LFS in place of the file\n  fetch the file: git lfs pull"
+        )
 
 
 def _is_safetensors(file: Path) -> bool:

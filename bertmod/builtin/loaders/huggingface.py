@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bertmod import CheckpointDescription, CheckpointError, EmptyConfig, StoredTensor
 from bertmod.builtin.loaders.container import shapes, stored_tensors, weight_files
-from bertmod.builtin.loaders.dialect import encoder_slot, json_object, plain_name
+from bertmod.builtin.loaders.dialect import SKIPPED, json_object, plain_name
+from bertmod.builtin.loaders.encoder_config import encoder_slot, measured
 from bertmod.builtin.loaders.huggingface_folder import CONFIG, WEIGHTS, weights_in
 from bertmod.builtin.loaders.huggingface_heads import found_heads
 from bertmod.builtin.loaders.huggingface_hub_names import is_hub_name, pinned, snapshot
@@ -15,14 +16,6 @@ from bertmod.builtin.loaders.huggingface_tokenizer import tokenizer_slot
 
 FOREIGN = {"format", "pals", "mult", "houlsby", "lhuc", "bert_lay_top", "hidden_size_aug"}
 """Keys that other formats put into their configuration."""
-
-SKIPPED = {
-    "embeddings.position_ids": "constant buffer",
-    "cls.*": "pre-training head that nobody asked for",
-    "classifier.weight": "task head that nobody asked for",
-    "classifier.bias": "task head that nobody asked for",
-    "qa_outputs.*": "span head that nobody asked for",
-}
 
 
 def can_load(path: str) -> str | None:
@@ -63,7 +56,7 @@ def describe(
     if (kind := values.get("model_type", "bert")) != "bert":
         raise CheckpointError(f'{file}: a "{kind}" model; this loader reads "bert" ones')
     found = {plain_name(name): shape for name, shape in shapes(weights).items()}
-    encoder = encoder_slot(values, found, source=file)
+    encoder = encoder_slot(values, measured(found), source=file, weights=weights)
     heads = found_heads(values, found, tasks, source=file)
     tokenizer, files = tokenizer_slot(folder, encoder)
     return CheckpointDescription(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bertmod import CheckpointError, TaskInfo
-from bertmod.builtin.loaders.dialect import ACTIVATIONS
+from bertmod.builtin.loaders.encoder_config import ACTIVATIONS
 from bertmod.model.tokenizer_files import OWN_KEY
 
 Json = Mapping[str, Any]

@@ -31,7 +31,7 @@ PICKLES = (*WEIGHTS[2:], "pytorch_model-*-of-*.bin")
 
 LOG_IN = "log in: hf auth login, or HF_TOKEN"
 HOW_TO_GET_IT = (
-    "  where there is a network: hf download {name}, or bertmod with the same name; then copy the "
+    "  where there is a network: {download}, or bertmod with the same name; then copy the "
     "cache (HF_HUB_CACHE, else HF_HOME/hub) here\n"
     "  or write the path of a folder in place of the name"
 )
@@ -47,6 +47,12 @@ class HubName(NamedTuple):
 
     name: str
     revision: str | None
+
+    @property
+    def download(self) -> str:
+        """The command that gets it."""
+        revision = f" --revision {self.revision}" if self.revision else ""
+        return f"hf download {self.name}{revision}"
 
     @property
     def asked(self) -> str:
@@ -88,7 +94,7 @@ def snapshot(path: str) -> Path:
             f"{path}: no {lacking} among its files in {folder}\n"
             "  accepted: a BERT model with config.json and model.safetensors or pytorch_model.bin\n"
             "  if there was no network, the cache may have a part of it alone: "
-            f"hf download {hub.name}"
+            f"{hub.download}"
         )
     return folder
 
@@ -186,7 +192,7 @@ def _why(error: Exception, hub: HubName) -> str:
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub cannot be reached"
         return (
             f"not in the cache {constants.HF_HUB_CACHE}, or not all of it, and {why}\n"
-            + HOW_TO_GET_IT.format(name=hub.name)
+            + HOW_TO_GET_IT.format(download=hub.download)
         )
     first = str(error).strip().partition("\n")[0]
     return f"cannot be fetched: {type(error).__name__}: {first}"

@@ -12,7 +12,7 @@ from typing import Any
 import platformdirs
 
 from bertmod import CheckpointError
-from bertmod.builtin.loaders.dialect import check_vocabulary, json_object
+from bertmod.builtin.loaders.dialect import WORDPIECE, json_object, wordpiece_slot
 from bertmod.builtin.loaders.huggingface_folder import ADDED_TOKENS, VOCABULARY
 from bertmod.data.durable import WRITING
 from bertmod.model.tokenizer_files import OPTIONS, OWN_KEY, PIPELINE
@@ -32,7 +32,7 @@ SAME_TOKENS = {
 OWN_OPTIONS = ("lower_case", "split_cjk", "drop_unassigned", "max_word_length")
 
 
-def tokenizer_slot(folder: Path, encoder: Json) -> tuple[dict[str, Any], tuple[Path, ...]]:
+def tokenizer_slot(folder: Path, encoder: Json) -> tuple[dict[str, Any] | None, tuple[Path, ...]]:
     """The tokenizer slot of a folder, and its files.
 
     Where there is no ``vocab.txt``, the vocabulary in ``tokenizer.json`` is written into the
@@ -43,30 +43,28 @@ def tokenizer_slot(folder: Path, encoder: Json) -> tuple[dict[str, Any], tuple[P
         encoder: The encoder slot, with ``vocab_size``.
 
     Returns:
-        The slot, in which casing is left out where the folder does not say; and the files.
+        The slot, in which casing and vocabulary are left out where the folder does not say them,
+        None if it says neither; and the files.
 
     Raises:
-        CheckpointError: If there is no vocabulary, or one that does not belong to the encoder; or
-            if the folder cuts texts in a way that WordPiece does not.
+        CheckpointError: If the vocabulary does not belong to the encoder, or if the folder cuts
+            texts in a way that WordPiece does not.
     """
     vocab, pipeline = folder / VOCABULARY, _object(folder / PIPELINE)
     options = _object(folder / OPTIONS) or {}
     if pipeline is None:
-        if not vocab.is_file():
-            raise CheckpointError(f"{folder}: no {VOCABULARY} or {PIPELINE} beside the weights")
         _check_class(folder / OPTIONS, options)
         slot = _cutting(options, {}, folder / OPTIONS)
         added = _object(folder / ADDED_TOKENS) or {}
-        _refuse_added(folder / ADDED_TOKENS, added, _lines(vocab) if added else ())
+        known = _lines(vocab) if added and vocab.is_file() else ()
+        _refuse_added(folder / ADDED_TOKENS, added, known)
     else:
         slot = _of_pipeline(folder / PIPELINE, pipeline, options)
         vocab = _vocabulary(folder, pipeline)
-    check_vocabulary(vocab, encoder)
     files = [folder / name for name in (VOCABULARY, PIPELINE, OPTIONS)]
-    return (
-        {"name": "bertmod/wordpiece", "vocab": str(vocab.absolute()), **slot},
-        tuple(file for file in files if file.is_file()),
-    )
+    whole = wordpiece_slot(vocab, encoder, options=slot)
+    without = {"name": WORDPIECE, **slot} if slot else None
+    return whole or without, tuple(file for file in files if file.is_file())
 
 
 def _object(path: Path) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertmod import CheckpointContent, CheckpointError, TaskInfo
-from bertmod.builtin.loaders.dialect import COPIED, PREFIX
+from bertmod.builtin.loaders.dialect import PREFIX
+from bertmod.builtin.loaders.encoder_config import COPIED
 from bertmod.builtin.loaders.huggingface_folder import (
     ACTIVATION_NAMES,
     CONFIG,
@@ -21,7 +22,6 @@ from bertmod.model.tokenizer_files import OWN_KEY, special_tokens, tokenizer_fil
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "huggingface"
 POOLER = "pooler."
 NEED_POOLER = (
     OF_TEXTS,
@@ -31,27 +31,35 @@ NEED_POOLER = (
 )
 """Architectures whose heads read the pooled output."""
 
-TOKENS = """
-## In transformers
+USE = """\
+```python
+from transformers import AutoTokenizer, {architecture}
+
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = {architecture}.from_pretrained("{folder}")
+```
 
 `AutoTokenizer` reads `tokenizer.json`, which gives the pieces that the model was trained on.
 Special tokens written in a text, such as `[SEP]`, are special there, and plain text to bertmod.
 `BertTokenizer` builds a tokenizer of its own from the vocabulary, which differs in words of more
-than 100 characters and in unassigned and private-use characters.
-"""
+than 100 characters and in unassigned and private-use characters."""
 
 
-def write(content: CheckpointContent, folder: Path) -> None:
-    """Fill an empty folder with configuration, weights, tokenizer and README.
+def write(content: CheckpointContent, folder: Path) -> str:
+    """Fill an empty folder with configuration, weights and tokenizer.
 
     Args:
         content: The checkpoint: a BERT with one head at most, or the two of pre-training.
         folder: The folder, there and empty.
 
+    Returns:
+        How transformers loads it, Markdown.
+
     Raises:
         CheckpointError: If transformers has no architecture for the content.
+        OSError: If the disk is full or the folder cannot be written.
     """
-    from safetensors.torch import save_file
+    from bertmod.model.tensor_file import save_tensors
 
     architecture = _architecture(content)
     tensors = _tensors(content, architecture)
@@ -64,11 +72,10 @@ def write(content: CheckpointContent, folder: Path) -> None:
     )
     values = _config(content, architecture)
     (folder / CONFIG).write_text(_text(values), encoding="utf-8")
-    save_file(tensors, folder / WEIGHTS[0], metadata={"format": "pt"})
+    save_tensors(folder / WEIGHTS[0], tensors)
     for name, text in files.items():
         (folder / name).write_bytes(text)
-    card = content.card.rstrip("\n") + "\n" if content.card else ""
-    (folder / "README.md").write_text(card + TOKENS, encoding="utf-8")
+    return USE.replace("{architecture}", architecture)
 
 
 def _architecture(content: CheckpointContent) -> str:
@@ -115,7 +122,7 @@ def _tensors(content: CheckpointContent, architecture: str) -> dict[str, Tensor]
     tensors = {f"{prefix}{name}": tensor for name, tensor in encoder.items()}
     for task in content.heads:
         tensors |= content.tensors[f"heads.{task}"]
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return tensors
 
 
 def _config(content: CheckpointContent, architecture: str) -> dict[str, Any]:

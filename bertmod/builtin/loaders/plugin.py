@@ -37,7 +37,7 @@ def bertmod_loaders() -> Iterator[LoaderSpec]:
         can_load=huggingface.can_load,
         describe=huggingface.describe,
         tensors=huggingface.tensors,
-        writer=CheckpointWriter(huggingface_writer.FORMAT, huggingface_writer.write),
+        writer=CheckpointWriter("huggingface", huggingface_writer.write, library="transformers"),
         summary="A folder with config.json and model.safetensors or pytorch_model.bin; hf:NAME.",
         source="huggingface/transformers",
     )

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from bertmod import CheckpointDescription, CheckpointError, EmptyConfig, StoredTensor
 from bertmod.builtin.loaders import bert_n_pals, bertmod_folder
 from bertmod.builtin.loaders.archive import is_archive, members, unpacked
 from bertmod.builtin.loaders.container import TORCH_SUFFIXES, shapes, stored_tensors
 from bertmod.builtin.loaders.dialect import (
-    check_vocabulary,
-    encoder_slot,
+    SKIPPED,
     json_object,
     plain_name,
+    wordpiece_slot,
 )
+from bertmod.builtin.loaders.encoder_config import encoder_slot, measured
 
 CONFIG, WEIGHTS, VOCAB = "bert_config.json", "pytorch_model.bin", "vocab.txt"
 HUB_CONFIG = "config.json"
 """Shows a folder to be the hub's, whatever else is in it."""
-
-UNWANTED_HEAD = "task head that nobody asked for"
-SKIPPED = {
-    "embeddings.position_ids": "constant buffer",
-    "cls.*": "pre-training head that nobody asked for",
-    "classifier.weight": UNWANTED_HEAD,
-    "classifier.bias": UNWANTED_HEAD,
-    "qa_outputs.*": UNWANTED_HEAD,
-}
 
 MASKED_LM = "bertmod/masked_lm"
 HEADS = {
@@ -80,11 +71,8 @@ def describe(
     if values is None:
         raise CheckpointError(f"{file}: {'not a JSON object' if file.is_file() else 'not there'}")
     found = {plain_name(name): shape for name, shape in shapes(weights).items()}
-    encoder = encoder_slot(values, found, source=file)
-    tokenizer: dict[str, Any] | None = None
-    if vocab.is_file():
-        check_vocabulary(vocab, encoder)
-        tokenizer = {"name": "bertmod/wordpiece", "vocab": str(vocab.absolute())}
+    encoder = encoder_slot(values, measured(found), source=file, weights=weights)
+    tokenizer = wordpiece_slot(vocab, encoder)
     parts = (file, weights, *((vocab,) if tokenizer else ()))
     return CheckpointDescription(
         format="huggingface",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bertmod import CheckpointDescription, CheckpointError, EmptyConfig, StoredTensor, TaskInfo
-from bertmod.builtin.loaders.dialect import check_vocabulary
+from bertmod.builtin.loaders.dialect import UNWANTED_HEAD, UNWANTED_PRETRAINING, wordpiece_slot
 from bertmod.builtin.loaders.tensorflow_config import WORDS, OwnKey, Shapes, read_config
 from bertmod.builtin.loaders.tensorflow_files import claim, locate
 from bertmod.builtin.loaders.tensorflow_tensors import (
@@ -32,8 +32,6 @@ SLOT = "optimizer slot"
 AVERAGE = "moving average that training kept beside the variable"
 RATE = "bookkeeping of the learning rate"
 SCALE = "bookkeeping of the loss scale"
-UNWANTED = "task head that nobody asked for"
-PRETRAINING = "pre-training head that nobody asked for"
 SKIPPED = {
     "*/adam_[mv]": SLOT,
     "*/adam_[mv]_[0-9]*": SLOT,
@@ -55,11 +53,11 @@ SKIPPED = {
     "signal_early_stopping/*": "bookkeeping of early stopping",
     "*loss_scale*": SCALE,
     "good_steps": SCALE,
-    "output_weights": UNWANTED,
-    "output_bias": UNWANTED,
-    "cls/squad/*": UNWANTED,
-    "cls/predictions/*": PRETRAINING,
-    "cls/seq_relationship/*": PRETRAINING,
+    "output_weights": UNWANTED_HEAD,
+    "output_bias": UNWANTED_HEAD,
+    "cls/squad/*": UNWANTED_HEAD,
+    "cls/predictions/*": UNWANTED_PRETRAINING,
+    "cls/seq_relationship/*": UNWANTED_PRETRAINING,
 }
 """Pattern of a name to the reason; slots come first, since heads have them too."""
 
@@ -99,12 +97,12 @@ def describe(
     encoder, own = read_config(found, shapes)
     heads = _heads(shapes, own, act=encoder["hidden_act"], config=found.config)
     heads = _chosen(heads, tasks, source=found.prefix)
-    if found.vocab is not None:
-        check_vocabulary(found.vocab, encoder)
+    options = own.tokenizer if own else {}
+    tokenizer = wordpiece_slot(found.vocab, encoder, options=options) if found.vocab else None
     return CheckpointDescription(
         format="tensorflow",
         encoder=encoder,
-        tokenizer=_tokenizer(found.vocab, own),
+        tokenizer=tokenizer,
         heads={task: head.slot for task, head in heads.items()},
         tasks=tasks or (tuple(heads) if own and own.heads else ()),
         infos={task: head.info for task, head in heads.items() if head.info is not None},
@@ -197,11 +195,3 @@ def _chosen(
             f'{source}: no head called "{lacking[0]}" there\n  there: {", ".join(heads)}'
         )
     return {task: heads[task] for task in tasks}
-
-
-def _tokenizer(vocab: Path | None, own: OwnKey | None) -> dict[str, Any] | None:
-    """The vocabulary beside the checkpoint; Google's files do not state the casing."""
-    if vocab is None:
-        return None
-    options = {} if own is None else own.tokenizer
-    return {"name": "bertmod/wordpiece", **options, "vocab": str(vocab.absolute())}

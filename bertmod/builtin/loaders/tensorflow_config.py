@@ -7,7 +7,6 @@ keys that they do not know. What they have no place for stands under the key ``b
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bertmod import CheckpointContent, CheckpointError, TaskInfo
-from bertmod.builtin.loaders.dialect import encoder_slot, json_object
+from bertmod.builtin.loaders.dialect import json_object
+from bertmod.builtin.loaders.encoder_config import Matrices, encoder_slot, measured
 from bertmod.builtin.loaders.tensorflow_files import Found
 
 OWN_KEY = "bertmod"
@@ -26,14 +26,14 @@ LAYER_NORM_EPS = 1e-12
 """Fixed in Google's code."""
 
 WORDS = "embeddings/word_embeddings"
-MEASURED = {
+MATRICES: Matrices = {
     "vocab_size": (WORDS, 0),
     "hidden_size": (WORDS, 1),
     "intermediate_size": ("encoder/layer_0/intermediate/dense/kernel", 1),
     "max_position_embeddings": ("embeddings/position_embeddings", 0),
     "type_vocab_size": ("embeddings/token_type_embeddings", 0),
 }
-"""Option to the matrix, and the axis of it, that shows its value."""
+LAYER = r"encoder/layer_(\d+)/"
 
 WRITTEN = (
     "attention_probs_dropout_prob",
@@ -88,18 +88,17 @@ def read_config(found: Found, shapes: Shapes) -> tuple[dict[str, Any], OwnKey | 
         CheckpointError: If there is no configuration and it cannot be done without, if it is
             damaged, or if it disagrees with the tensors.
     """
-    sizes = _measured(shapes)
+    sizes = measured(shapes, MATRICES, layer=LAYER)
     if found.config is None:
         return _slot_without_config(found, sizes), None
     values = json_object(found.config)
     if values is None:
         raise CheckpointError(f"{found.config}: not a JSON object")
-    slot = encoder_slot(values, {}, source=found.config)
-    _compare(slot, sizes, found=found)
+    slot = encoder_slot(values, sizes, source=found.config, weights=found.prefix)
     own = _own(values, found.config)
     if own is not None and (own.hidden_act, slot["hidden_act"]) == ("gelu_tanh", "gelu"):
         slot["hidden_act"] = "gelu_tanh"
-    return {**slot, **sizes}, own
+    return slot, own
 
 
 def written_config(content: CheckpointContent) -> str:
@@ -148,19 +147,6 @@ def _written_head(content: CheckpointContent, task: str) -> dict[str, Any]:
     return head.model_dump(mode="json")
 
 
-def _measured(shapes: Shapes) -> dict[str, int]:
-    """Sizes of the encoder that its tensors show."""
-    sizes = {
-        option: shapes[name][axis]
-        for option, (name, axis) in MEASURED.items()
-        if len(shapes.get(name, ())) == 2
-    }
-    layers = {
-        int(match[1]) for name in shapes if (match := re.match(r"encoder/layer_(\d+)/", name))
-    }
-    return sizes | ({"num_hidden_layers": max(layers) + 1} if layers else {})
-
-
 def _slot_without_config(found: Found, sizes: Mapping[str, int]) -> dict[str, Any]:
     """The encoder of a SavedModel, which brings no configuration along."""
     folder = found.prefix.parent
@@ -169,7 +155,7 @@ def _slot_without_config(found: Found, sizes: Mapping[str, int]) -> dict[str, An
             f"{folder}: no bert_config.json beside {found.prefix.name}\n"
             "  put that of the model there, or that of the model that it was fine-tuned from"
         )
-    lacking = [option for option in (*MEASURED, "num_hidden_layers") if option not in sizes]
+    lacking = [option for option in (*MATRICES, "num_hidden_layers") if option not in sizes]
     hidden = sizes.get("hidden_size", 0)
     if lacking or hidden % HEAD_WIDTH:
         why = f"no tensor shows {', '.join(lacking)}"
@@ -183,27 +169,6 @@ def _slot_without_config(found: Found, sizes: Mapping[str, int]) -> dict[str, An
         )
     heads = hidden // HEAD_WIDTH
     return {"name": "bertmod/bert", "hidden_act": "gelu", **sizes, "num_attention_heads": heads}
-
-
-def _compare(slot: Mapping[str, Any], sizes: Mapping[str, int], *, found: Found) -> None:
-    """Refuse a configuration of another model; more rows of word embeddings may be padding."""
-    lines = [
-        f"{option}: {slot[option]} in the configuration, {size} in the tensors"
-        for option, size in sizes.items()
-        if option != "vocab_size" and slot.get(option, size) != size
-    ]
-    hidden, heads = sizes.get("hidden_size", slot["hidden_size"]), slot["num_attention_heads"]
-    if heads < 1 or hidden % heads:
-        lines.append(
-            f"num_attention_heads: {heads} in the configuration, which does not divide the "
-            f"hidden size of {hidden} in the tensors"
-        )
-    if lines:
-        told = "".join(f"\n  {line}" for line in lines)
-        raise CheckpointError(
-            f"{found.config}: disagrees with the tensors of {found.prefix.name}{told}\n"
-            "  use the bert_config.json that belongs to the checkpoint"
-        )
 
 
 def _own(values: Mapping[str, Any], source: Path) -> OwnKey | None:

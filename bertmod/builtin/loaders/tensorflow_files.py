@@ -16,6 +16,9 @@ DATA = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 STATE = "checkpoint"
 """The file in which TensorFlow's savers note the newest checkpoint of a folder."""
 
+PATTERN = frozenset("[\\")
+"""Characters that TensorFlow does not take for themselves in a path."""
+
 VARIABLES = "variables"
 """In a SavedModel, the folder of the checkpoint and its prefix within."""
 
@@ -59,9 +62,12 @@ def claim(path: Path) -> str | None:
     prefixes = _prefixes(path)
     if not prefixes:
         return None
-    if is_table(prefixes[0]):
+    prefix = prefixes[0] if len(prefixes) == 1 else _noted(prefixes)
+    if prefix not in prefixes:
+        return f"{len(prefixes)} TensorFlow checkpoints"
+    if is_table(prefix):
         return "a TensorFlow checkpoint in a single file"
-    files = sorted(file.name for file in _files(prefixes[0]))
+    files = sorted(file.name for file in _files(prefix))
     return f"{files[-1]} of a TensorFlow checkpoint"
 
 
@@ -72,7 +78,7 @@ def locate(path: str) -> Found:
         path: Prefix, ``.index`` or ``.data`` file, folder, SavedModel, or an archive of these.
 
     Raises:
-        CheckpointError: If there is none, or more than one.
+        CheckpointError: If there is none, or more than one, or TensorFlow cannot read the path.
     """
     place = Path(path)
     if is_archive(place):
@@ -84,6 +90,11 @@ def locate(path: str) -> Found:
             "  accepted: its prefix (bert_model.ckpt), one of its files, its folder, or a zip of it"
         )
     prefix = prefixes[0] if len(prefixes) == 1 else _newest(prefixes)
+    if PATTERN.intersection(str(prefix)):
+        raise CheckpointError(
+            f"{prefix}: TensorFlow takes a path with [ or \\ in it for a pattern\n"
+            "  rename the folder, or name a link to it"
+        )
     root = prefix.parent.parent if _is_saved_model(prefix) else prefix.parent
     return Found(prefix, _beside(root, "bert_config.json"), _beside(root, "vocab.txt"))
 
@@ -130,21 +141,26 @@ def _files(prefix: Path) -> list[Path]:
 
 
 def _newest(prefixes: list[Path]) -> Path:
+    noted = _noted(prefixes)
+    if noted in prefixes:
+        return noted
+    names = ", ".join(prefix.name for prefix in prefixes)
+    why = f'\n  the file "{STATE}" names {noted.name}, which is not there' if noted else ""
+    raise CheckpointError(
+        f"{prefixes[0].parent}: {len(prefixes)} checkpoints there: {names}{why}\n"
+        f"  name one of them, for example {prefixes[-1]}"
+    )
+
+
+def _noted(prefixes: list[Path]) -> Path | None:
     """The one that TensorFlow's own note names, by the last part of its path alone."""
     folder = prefixes[0].parent
     try:
         text = (folder / STATE).read_text(encoding="utf-8")
     except (OSError, ValueError):
-        text = ""
+        return None
     match = re.search(r'^model_checkpoint_path:\s*"(?:.*[/\\])?([^/\\"]+)"', text, re.MULTILINE)
-    if match and folder / match[1] in prefixes:
-        return folder / match[1]
-    names = ", ".join(prefix.name for prefix in prefixes)
-    noted = f'\n  the file "{STATE}" names {match[1]}, which is not there' if match else ""
-    raise CheckpointError(
-        f"{folder}: {len(prefixes)} checkpoints there: {names}{noted}\n"
-        f"  name one of them, for example {prefixes[-1]}"
-    )
+    return folder / match[1] if match else None
 
 
 def _is_saved_model(prefix: Path) -> bool:

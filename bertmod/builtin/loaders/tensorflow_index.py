@@ -21,6 +21,9 @@ POLYNOMIAL = 0x82F63B78
 HEADER = b""
 """Key of the value that says how many shards there are; all others are tensors."""
 
+SHAPE, SHARD, OFFSET, SIZE, SLICES = 2, 3, 4, 5, 7
+"""Numbers of the fields of a tensor's entry."""
+
 SLICE = b"\0"
 """What the keys of a partitioned tensor's slices begin with; the whole has a key beside."""
 
@@ -84,11 +87,13 @@ def _index(table: Mapping[bytes, bytes]) -> Index:
         if key == HEADER:
             continue
         entry = _Message(value)
-        if not entry.parts(7):  # a partitioned tensor has no data but its slices'
-            shard, end = entry.number(3), entry.number(4) + entry.number(5)
+        if not entry.parts(SLICES):  # a partitioned tensor has no data but its slices'
+            shard, end = entry.number(SHARD), entry.number(OFFSET) + entry.number(SIZE)
             shards[shard] = max(end, shards.get(shard, 0))
         if not key.startswith(SLICE):
-            sides = (_Message(side) for part in entry.parts(2) for side in _Message(part).parts(2))
+            sides = (
+                _Message(side) for part in entry.parts(SHAPE) for side in _Message(part).parts(2)
+            )
             shapes[key.decode()] = tuple(side.number(1) for side in sides)
     if HEADER not in table:
         raise ValueError("it does not say how many shards there are")

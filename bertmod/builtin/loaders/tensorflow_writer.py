@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,35 +18,44 @@ PREFIX = "bert_model.ckpt"
 SCOPE = "bert/"
 """What stands before the encoder's names; heads have nothing before theirs."""
 
+USE = f"""\
+Google's programs take it with these options:
+
+```text
+--init_checkpoint={{folder}}/{PREFIX}
+--bert_config_file={{folder}}/bert_config.json
+--vocab_file={{folder}}/vocab.txt
+--do_lower_case={{lower_case}}
+```"""
+
 POOLER = "pooler/dense/kernel"
 WITHOUT_POOLER = {"span", "masked_lm"}
 """Heads that read tokens; for any other use the encoder needs its pooler."""
 
 
-def write(content: CheckpointContent, folder: Path) -> None:
+def write(content: CheckpointContent, folder: Path) -> str:
     """Fill a folder with a checkpoint that Google's programs take as ``--init_checkpoint``.
 
     Args:
         content: What to write.
         folder: An empty folder.
 
+    Returns:
+        How Google's programs take it, Markdown.
+
     Raises:
-        CheckpointError: If the format cannot hold the content, if TensorFlow is not installed, or
-            if the files cannot be written.
+        CheckpointError: If the format cannot hold the content, or if TensorFlow is not installed.
+        OSError: If the disk is full or the folder cannot be written.
     """
     need = "writing a TensorFlow checkpoint"
     require_tensorflow(need)
     _refuse(content)
     variables = _variables(content)
     config, vocab = written_config(content), content.files[content.tokenizer["vocab"]]
-    try:
-        (folder / "bert_config.json").write_text(config, encoding="utf-8")
-        (folder / "vocab.txt").write_bytes(vocab)
-        if content.card:
-            (folder / "README.md").write_text(content.card, encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
+    (folder / "bert_config.json").write_text(config, encoding="utf-8")
+    (folder / "vocab.txt").write_bytes(vocab)
     _save(variables, folder / PREFIX, tensorflow=load_tensorflow(need))
+    return USE.replace("{lower_case}", str(bool(content.tokenizer.get("lower_case"))).lower())
 
 
 def _refuse(content: CheckpointContent) -> None:
@@ -108,4 +118,6 @@ def _save(variables: Mapping[str, Tensor], prefix: Path, *, tensorflow: Any) -> 
             with v1.Session(config=v1.ConfigProto(device_count={"GPU": 0})) as session:
                 session.run(save, dict(zip(places, arrays.values(), strict=True)))
     except tensorflow.errors.OpError as error:
-        raise CheckpointError(f"{prefix.parent}: cannot be written: {error.message}") from error
+        # of a whole traceback, the system's own words behind the name of a file
+        reason = re.search(r"; ([^;\n]+)$", error.message, re.MULTILINE)
+        raise OSError(reason[1] if reason else error.message) from error

@@ -70,6 +70,8 @@ def torch_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     except CheckpointError:
         raise
+    except EOFError as error:
+        raise CheckpointError(f"{path}: cut off: it ends in the middle of its header") from error
     except Exception as error:  # a damaged pickle can raise anything at all
         raise CheckpointError(
             f"{path}: damaged or cut off: {type(error).__name__}: {error}"
@@ -101,7 +103,9 @@ def _zipped(path: Path) -> Any:
 def _legacy(path: Path) -> Any:
     """The fourth pickle of the file; magic number, version and system come before it."""
     with path.open("rb") as stream:
-        if _Reader(stream, path).load() != LEGACY_MAGIC:
+        start = stream.read(1)
+        stream.seek(0)
+        if start != pickle.PROTO or _Reader(stream, path).load() != LEGACY_MAGIC:
             raise CheckpointError(f"{path}: not a file that torch.save wrote")
         _Reader(stream, path).load()
         _Reader(stream, path).load()

@@ -20,7 +20,7 @@ from bertmod.builtin.tokenizers.vocabulary import SPECIAL
 from bertmod.contracts.tokenizer import PieceTable, RowTable
 from bertmod.data.ragged import bounds_of
 
-CHUNK = 4096
+CHUNK = 256
 """Texts given to the library at once: its own records take a few kB a text."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")

@@ -89,7 +89,8 @@ def _duplicates(pieces: Sequence[str]) -> list[Problem]:
     lines = [str(number) for number, piece in enumerate(pieces, 1) if piece == first]
     more = [f"the first: {first!r} on lines {', '.join(lines[:4])}"]
     more.append("a piece has one index: remove the repetitions, keeping the model's line count")
-    return [Problem("vocab", f"{len(repeated)} pieces stand on more than one line", tuple(more))]
+    many = f"{len(repeated):,} pieces stand" if len(repeated) > 1 else "1 piece stands"
+    return [Problem("vocab", f"{many} on more than one line", tuple(more))]
 
 
 def _missing(pieces: Sequence[str]) -> list[Problem]:

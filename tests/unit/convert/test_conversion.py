@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from bertmod import CheckpointContent, CheckpointError, CheckpointWriter, DataError
 from bertmod.builtin.loaders import bertmod_writer
-from bertmod.convert import convert
+from bertmod.convert import convert, verify
 from bertmod.convert.write import write_checkpoint
 from bertmod.inference import load_adapter, load_encoder, predict_mixed
 from bertmod.model.multitask import MultiTaskModel
@@ -143,6 +143,22 @@ def test_a_head_without_a_task_is_kept(saved, tmp_path, architecture) -> None:
     )
 
 
+def test_an_activation_that_is_stated_goes_for_the_head_too(saved, tmp_path) -> None:
+    """Google's file has one name for both forms of gelu, and says it once."""
+    source, stated = saved("BertForMaskedLM", hidden_act="gelu"), {"hidden_act": "gelu_tanh"}
+    for to in ("bertmod", "huggingface"):
+        convert(source, tmp_path / to, to=to, tasks=["words"], options={"encoder": stated})
+    record = json.loads((tmp_path / "bertmod/words/task.json").read_text())
+    assert record["head"]["hidden_act"] == "gelu_tanh"
+    assert json.loads((tmp_path / "huggingface/config.json").read_text())["hidden_act"] == (
+        "gelu_new"
+    )
+    there = f"transformers:{tmp_path / 'huggingface'}"
+    assert verify(str(tmp_path / "bertmod"), there, task="words").equal
+    assert verify(str(source), there, task="words", hidden_act="gelu_tanh").equal
+    assert not verify(str(source), there, task="words").equal
+
+
 def test_an_encoder_without_pooler_stays_without(saved, tmp_path, caplog) -> None:
     source = saved("BertForQuestionAnswering")
     done = convert(source, tmp_path / "own", to="bertmod")
@@ -171,6 +187,15 @@ def test_an_empty_folder_is_filled(saved, tmp_path) -> None:
     assert (tmp_path / "own/encoder").is_dir()
 
 
+@pytest.mark.parametrize("to", ["bertmod", "huggingface", "tensorflow"])
+def test_others_may_read_the_files(saved, tmp_path, to) -> None:
+    """As the user's mask has it: some libraries write for their user alone."""
+    convert(saved("BertModel"), tmp_path / "copy", to=to)
+    (tmp_path / "any").touch()
+    files = [path for path in (tmp_path / "copy").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode for path in files} == {(tmp_path / "any").stat().st_mode}
+
+
 def test_the_readme_tells_where_it_comes_from(saved, tmp_path) -> None:
     source = saved("BertForSequenceClassification", **labelled(*NLI))
     convert(source, tmp_path / "own", to="bertmod", encoder_only=True)
@@ -181,12 +206,45 @@ def test_the_readme_tells_where_it_comes_from(saved, tmp_path) -> None:
     assert str(tmp_path) not in text
 
 
+def test_the_readme_shows_how_to_load_it(saved, tmp_path, monkeypatch) -> None:
+    """The Python on it runs beside the folder."""
+    monkeypatch.chdir(tmp_path)
+    source = saved("BertForSequenceClassification", **labelled(*NLI))
+    for to, loads, library in (
+        ("bertmod", "load_adapter", "bertmod"),
+        ("huggingface", "BertForSequenceClassification", "transformers"),
+    ):
+        convert(source, to, to=to, tasks=["mnli"])
+        text = (tmp_path / to / "README.md").read_text(encoding="utf-8")
+        assert f'library_name: "{library}"\n' in text
+        code = text.split("```python\n")[1].split("```")[0]
+        assert loads in code
+        names: dict = {}
+        exec(code, names)
+    assert names["model"].config.num_labels == 3
+    assert "`AutoTokenizer` reads `tokenizer.json`" in text
+    assert f"`bertmod run RECIPE --checkpoint {to}` trains from it." in text
+
+
+def test_the_readme_offers_no_task_that_answers_nothing(saved, tmp_path) -> None:
+    convert(saved("BertForMaskedLM"), tmp_path / "own", to="bertmod")
+    text = (tmp_path / "own/README.md").read_text(encoding="utf-8")
+    assert 'load_encoder("own")\n```' in text
+    assert "load_adapter" not in text
+
+
 def test_what_is_unknown_is_refused_or_allowed(saved, tmp_path) -> None:
     source = saved("BertModel")
     file = source / "model.safetensors"
     save_file({**load_file(file), "bert.gate": torch.ones(2)}, file, metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match="1 tensor in the file, but known to no part"):
+    with pytest.raises(CheckpointError) as caught:
         convert(source, tmp_path / "own", to="bertmod")
+    assert str(caught.value) == (
+        f"{source} does not fit the model\n"
+        "  1 tensor in the file, but known to no part of the model:\n"
+        "      bert.gate\n"
+        "  if that is meant, --allow-unexpected PATTERN leaves out the names that match"
+    )
     done = convert(source, tmp_path / "own", to="bertmod", allow_unexpected=["*.gate"])
     assert done.report.unexpected == ("bert.gate",)
     assert "- left out as asked, known to nothing: 1 tensor" in (
@@ -246,6 +304,12 @@ def test_a_head_that_cannot_be_told_apart(saved, tmp_path) -> None:
         ),
         (
             {"num_labels": 2},
+            {"tasks": ["My-Task"]},
+            '{source}: "My-Task" cannot be a task\'s id\n'
+            "  accepted: lower-case letters, digits and _, a letter first: --task ID",
+        ),
+        (
+            {"num_labels": 2},
             {"tasks": ["encoder"]},
             'a task called "encoder" has no place beside the folder of that name\n'
             "  give it another id: --task ID",
@@ -272,6 +336,33 @@ def test_label_names_that_are_none(saved, tmp_path, labels) -> None:
         convert(source, tmp_path / "own", to="bertmod", labels=labels)
 
 
+def test_a_head_that_nobody_has(saved, tmp_path) -> None:
+    with pytest.raises(DataError) as caught:
+        convert(saved("BertModel"), tmp_path / "own", to="bertmod", tasks=["squad"], head="spann")
+    assert str(caught.value).startswith(
+        '--head: no head called "spann", did you mean "span"?\n    available: classification, '
+    )
+
+
+def test_labels_of_a_trained_task_are_its_own(saved, tmp_path) -> None:
+    """Formats of others take other names; bertmod's own would have two kinds of them."""
+    convert(
+        saved("BertForSequenceClassification", num_labels=2),
+        tmp_path / "own",
+        to="bertmod",
+        tasks=["sst2"],
+    )
+    with pytest.raises(CheckpointError) as caught:
+        convert(tmp_path / "own", tmp_path / "copy", to="bertmod", labels=["bad", "good"])
+    assert str(caught.value) == (
+        f"{tmp_path / 'own'}: in bertmod's record the labels of task sst2 are called 0, 1\n"
+        "  leave --labels out; formats of others take other names"
+    )
+    convert(tmp_path / "own", tmp_path / "copy", to="huggingface", labels=["bad", "good"])
+    found = open_checkpoint(tmp_path / "copy").description.infos["sst2"].labels
+    assert found == ("bad", "good")
+
+
 def test_renaming_labels_is_told(saved, tmp_path) -> None:
     source = saved("BertForSequenceClassification", **labelled("bad", "good"))
     done = convert(source, tmp_path / "own", to="bertmod", tasks=["sst2"], labels=["0", "1"])
@@ -280,14 +371,14 @@ def test_renaming_labels_is_told(saved, tmp_path) -> None:
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_nothing_half_written_stays(tmp_path, error) -> None:
-    def fails(content: CheckpointContent, folder: Path) -> None:
+    def fails(content: CheckpointContent, folder: Path) -> str:
         bertmod_writer.write(content, folder)
         raise error
 
     content = CheckpointContent({}, {}, {"vocab.txt": b"a"}, {"encoder": {"a": torch.ones(2)}})
     kind = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else DataError
     with pytest.raises(kind) as caught:
-        write_checkpoint(tmp_path / "own", content, CheckpointWriter("bertmod", fails))
+        write_checkpoint(tmp_path / "own", content, CheckpointWriter("bertmod", fails), card=str)
     if kind is DataError:
         assert str(caught.value) == (
             f"{tmp_path / 'own'}: cannot be written: No space left on device"

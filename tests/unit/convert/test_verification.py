@@ -229,7 +229,10 @@ def test_other_vocabulary(write: Write) -> None:
     shorter = ENTRIES[:-20]
     a, b = write(), write("b", entries=shorter, vocab_size=len(shorter))
     found = verify(a, b, texts=["a9"])
-    assert found.unlike[0].startswith("ids: A's tokenizer gives")
+    highest = ENTRIES.index("##9")
+    assert found.unlike[0] == (
+        f"ids: A's tokenizer gives {highest}, the highest of B is {len(shorter) - 1}"
+    )
     assert found.unlike[1] == f"vocabulary: {len(ENTRIES)} entries in A, {len(shorter)} in B"
     assert found.parts == ()
     swapped = [*ENTRIES[:5], *reversed(ENTRIES[5:])]
@@ -277,6 +280,17 @@ def test_without_tokenizer(write: Write, tmp_path: Path) -> None:
         verify(f"transformers:{b}", a)
 
 
+def test_one_token_type(write: Write) -> None:
+    a, b = write(), write("b", type_vocab_size=1)
+    for one, two in ((a, b), (b, a), (a, f"transformers:{b}")):
+        message = refusal(write, DataError, one, two)
+        assert message == (
+            f"{two if two.endswith('b') else b}: its type_vocab_size is 1, so it takes no pairs "
+            "of texts\n  compare on single texts: --text TEXT or --input FILE"
+        )
+    assert verify(b, f"transformers:{b}", texts=["a b"]).equal
+
+
 def test_long_rows(write: Write) -> None:
     a, b = write(), write("b", max_position_embeddings=128)
     with pytest.raises(DataError) as caught:
@@ -302,9 +316,15 @@ def test_no_text(write: Write) -> None:
 def test_bad_transformers(write: Write, tmp_path: Path) -> None:
     import transformers
 
-    name = f"transformers:{tmp_path}/nothing"
-    assert refusal(write, CheckpointError, name, name).startswith(
-        f"{name}: there is no such folder"
+    for name in (f"transformers:{tmp_path}/nothing", "transformers:", "transformers:./nothing"):
+        assert refusal(write, CheckpointError, name, name) == (
+            f"{name}: there is no such folder\n"
+            "  accepted: transformers:FOLDER, or transformers: and a name on the hub"
+        )
+    name = f"transformers:{tmp_path}"
+    assert refusal(write, CheckpointError, name, name) == (
+        f"{name}: no config.json there, so it is nothing that transformers loads\n"
+        f"  bertmod convert {tmp_path} FOLDER --to huggingface writes a folder that is"
     )
     other = tmp_path / "roberta"
     transformers.RobertaConfig().save_pretrained(other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -138,6 +139,18 @@ def test_every_line_counts(tmp_path: Path) -> None:
     assert list(LineFile.of(str(path))) == ["no end"]
     path.write_bytes(b"\n")
     assert list(LineFile.of(str(path))) == [""]
+
+
+def test_pipes_are_read_as_standard_input(tmp_path: Path) -> None:
+    """A file is read twice, first to count its lines; of a pipe nothing would be left."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(DataError) as error:
+        LineFile.of(str(path))
+    assert str(error.value) == (
+        f"{path}: no ordinary file, so that it can be read only once\n"
+        f"  give it as standard input: - < {path}"
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from html import unescape
 
 import pytest
+from huggingface_hub import ModelCard as HubCard
 from markdown import markdown
 
 from bertmod import TaskInfo
@@ -39,7 +40,7 @@ TASK = TaskCard(
 CARD = ModelCard(
     title='pals: "best" | mean',
     made_from="Trained with bertmod.",
-    encoder={"name": "bertmod/bert", "hidden_size": 24},
+    encoder={"name": "bertmod/bert", "size": None, "hidden_size": 24},
     tokenizer={"name": "bertmod/wordpiece", "vocab": "vocab.txt"},
     encoder_hash="0f" * 32,
     num_parameters=1_000_000,
@@ -81,6 +82,40 @@ def test_the_hub_reads_the_front_matter() -> None:
     }
 
 
+def test_the_hubs_own_library_reads_it() -> None:
+    title = "a \u2028 title\x7f of 😀: 'one' \"two\""
+    card = replace(CARD, title=title, checkpoint="hf:google-bert/bert-base-uncased@0a6aa9128b")
+    found = HubCard(render_card(card)).data
+    assert found.model_name == "a   title  of 😀: 'one' \"two\""
+    assert found.base_model == "google-bert/bert-base-uncased"
+    (result,) = found.eval_results
+    assert (result.task_type, result.dataset_type, result.dataset_name, result.metric_type) == (
+        *("text-classification", "cola", "my_task"),
+        "matthews",
+    )
+    assert result.metric_value == 0.5
+    assert "base_model" not in render_card(replace(CARD, checkpoint="bert-base-uncased"))
+
+
+@pytest.mark.parametrize("score", [1e-5, -0.5, 12.3456789, 1.0])
+def test_a_score_is_a_number_to_the_hub(score) -> None:
+    (result,) = HubCard(
+        render_card(replace(CARD, tasks=(replace(TASK, score=score),)))
+    ).data.eval_results
+    assert result.metric_value == round(score, 4)
+
+
+def test_a_score_that_is_not_defined_is_no_result() -> None:
+    text = render_card(replace(CARD, tasks=(replace(TASK, score=float("nan")),)))
+    assert "model-index" not in text
+    assert "| not defined |" in text
+
+
+def test_an_encoder_alone() -> None:
+    text = render_card(replace(CARD, tasks=()))
+    assert "1,000,000 parameters. SHA-256 of its values: `0f" in text
+
+
 def test_tasks_of_several_kinds_have_no_pipeline_and_unmeasured_ones_no_result() -> None:
     span = replace(TASK, id="squad", head={"name": "bertmod/span"}, score=None, adapters=())
     told = front_matter(render_card(replace(CARD, tasks=(replace(TASK, score=None), span))))
@@ -104,6 +139,7 @@ def test_the_page_shows_every_name_as_it_is() -> None:
     ):
         assert shown in page
     assert page.count("<table>") == 5
+    assert "null" not in page
     assert "my_task" in page
 
 
@@ -112,7 +148,7 @@ def test_the_page_shows_every_name_as_it_is() -> None:
     [
         (TaskInfo(value_range=(0.0, 5.0)), "a number from 0 to 5"),
         (TaskInfo(), "none"),
-        (TaskInfo(labels=tuple(map(str, range(100)))), "<code>39</code> and 60 more"),
+        (TaskInfo(labels=tuple(map(str, range(100)))), "`39` and 60 more"),
     ],
 )
 def test_what_the_answers_are(info, shown) -> None:

@@ -42,6 +42,7 @@ def test_other_labels_are_refused(found) -> None:
         'there: head of "mnli": the labels are not the task\'s\n'
         f"  in the file: {', '.join(found)}\n"
         "  of the task: contradiction, entailment, neutral\n"
-        "  if they mean the same, give both the same names; else leave the head out of the "
-        "checkpoint's use, so that it starts afresh"
+        "  if they mean the same, name them so in a copy: bertmod convert ... --to bertmod "
+        "--labels A,B\n"
+        "  else leave the head out of the checkpoint's use, so that it starts afresh"
     )

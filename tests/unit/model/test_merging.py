@@ -98,8 +98,8 @@ def test_an_adapter_that_cannot_be_merged(encoder) -> None:
     with pytest.raises(CheckpointError, match="cannot be merged") as caught:
         merged_encoder(encoder, adapters)
     assert str(caught.value) == (
-        '"shift", "other" cannot be merged into the encoder\'s weights: an adapter that can has a '
-        "method `merge`"
+        '"shift", "other" cannot be merged into the encoder\'s weights: no change of them does the '
+        "same (adapters that can have a method `merge`)"
     )
 
 

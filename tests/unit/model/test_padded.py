@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bertmod import ExportedOutput, HeadOutput, TaskInfo
+from bertmod import HeadOutput, TaskInfo
 from bertmod.data.collate import collate
 from bertmod.data.features import FeatureTable
 from bertmod.library import build_adapter, build_encoder, build_head
 from bertmod.model.multitask import MultiTaskModel
-from bertmod.model.padded import PaddedModel
+from bertmod.model.padded import PaddedModel, PaddedOutput
 from bertmod.nn.padded import padded_batch
 
 SIZES = {
@@ -68,10 +68,10 @@ def rows() -> tuple[Tensor, Tensor, Tensor]:
 
 def test_outputs_of_several_tasks(model) -> None:
     assert PaddedModel(model, model.tasks).outputs == (
-        ExportedOutput("topic.logits", "topic", "logits", "row", (3,)),
-        ExportedOutput("found.start_logits", "found", "start", "token", ()),
-        ExportedOutput("found.end_logits", "found", "end", "token", ()),
-        ExportedOutput("tagged.logits", "tagged", "logits", "token", (2,)),
+        PaddedOutput("topic.logits", "topic", "logits", "row", (3,)),
+        PaddedOutput("found.start_logits", "found", "start", "token", ()),
+        PaddedOutput("found.end_logits", "found", "end", "token", ()),
+        PaddedOutput("tagged.logits", "tagged", "logits", "token", (2,)),
     )
 
 
@@ -79,6 +79,15 @@ def test_outputs_of_one_task(model) -> None:
     assert [output.name for output in PaddedModel(model, ["topic"]).outputs] == ["logits"]
     names = [output.name for output in PaddedModel(model, ["found"]).outputs]
     assert names == ["start_logits", "end_logits"]
+
+
+def test_what_an_exporter_gets(model) -> None:
+    padded = PaddedModel(model, ["found"])
+    context = padded.context()
+    assert context.module is padded
+    assert context.outputs == ("start_logits", "end_logits")
+    assert context.max_length == SIZES["max_position_embeddings"]
+    assert tuple(context.module(**context.example)) == context.outputs
 
 
 def test_tasks_without_adapters_share_a_pass(model) -> None:

@@ -86,15 +86,15 @@ def test_any_other_disagreement_names_both_values(report, tmp_path, checkpoint):
     assert report(recipe("../model", **STATED)) == (
         "recipes/x.json: 3 problems\n"
         "  encoder.size\n"
-        '      the recipe says "tiny", the checkpoint has hidden_size 256, num_hidden_layers 4, '
+        '      "tiny" is stated, the checkpoint has hidden_size 256, num_hidden_layers 4, '
         "num_attention_heads 4, intermediate_size 1024\n"
         "      leave it out to take the checkpoint's\n"
         "  encoder.num_hidden_layers\n"
-        "      the recipe says 3, the checkpoint 4\n"
+        "      3 is stated, the checkpoint says 4\n"
         "      leave it out to take the checkpoint's\n"
         "  tokenizer.vocab\n"
-        f'      the recipe says "{tmp_path}/recipes/other.txt", '
-        f'the checkpoint "{checkpoint}/vocab.txt"\n'
+        f'      "{tmp_path}/recipes/other.txt" is stated, '
+        f'the checkpoint says "{checkpoint}/vocab.txt"\n'
         "      leave it out to take the checkpoint's"
     )
 
@@ -118,7 +118,7 @@ def test_set_and_checkpoint_may_not_contradict_each_other(report, checkpoint):
     assert report(recipe(), "encoder.hidden_size=128", checkpoint="model") == (
         "recipes/x.json: 1 problem\n"
         "  encoder.hidden_size (--set)\n"
-        "      the recipe says 128, the checkpoint 256\n"
+        "      128 is stated, the checkpoint says 256\n"
         "      leave it out to take the checkpoint's"
     )
 
@@ -129,6 +129,7 @@ def test_a_checkpoint_that_is_not_there(report, tmp_path):
         "recipes/x.json: 1 problem\n"
         "  checkpoint.path\n"
         f"      there is no {tmp_path}/recipes/no\n"
+        "      if that is a model of the Hugging Face hub, write hf:no\n"
         "      looked for:\n"
     )
     assert "        huggingface: " in text
@@ -149,11 +150,47 @@ def test_use_names_tasks_or_parts(report, checkpoint):
 
 
 def test_a_checkpoint_that_is_damaged_is_a_problem_of_its_path(report, checkpoint):
-    (checkpoint / "vocab.txt").unlink()
+    (checkpoint / "vocab.txt").write_text("[PAD]\n")
     assert report(recipe("../model")) == (
         "recipes/x.json: 1 problem\n"
         "  checkpoint.path\n"
-        f"      {checkpoint}: no vocab.txt or tokenizer.json beside the weights"
+        f"      {checkpoint}/vocab.txt: the vocabulary has 1 entries, but the word embeddings have "
+        "5 rows\n"
+        "      use the vocabulary that belongs to the checkpoint"
+    )
+
+
+def test_a_checkpoint_without_a_vocabulary(registry, write, report, checkpoint):
+    named = {"name": "wordpiece", "vocab": "../model/other.txt"}
+    (checkpoint / "vocab.txt").rename(checkpoint / "other.txt")
+    assert report(recipe("../model")) == (
+        "recipes/x.json: 1 problem\n"
+        "  tokenizer.vocab\n"
+        f"      the checkpoint {checkpoint} has no vocabulary\n"
+        "      name the vocab.txt that belongs to it, or put it beside the checkpoint's files"
+    )
+    found = resolve(load_recipe(write(recipe("../model", tokenizer=named))), registry)
+    assert found.tokenizer.config.vocab == str(checkpoint / "other.txt")
+
+
+@pytest.mark.parametrize(("entries", "rows"), [(6, 5), (28_996, 30_522), (4, 5), (5, 5), (5, 8)])
+def test_a_vocabulary_that_the_recipe_names_must_suit_the_rows(
+    registry, write, report, checkpoint, entries, rows
+):
+    (checkpoint / "vocab.txt").unlink()
+    words = torch.zeros(rows, 256)
+    save_file({"embeddings.word_embeddings.weight": words}, checkpoint / "model.safetensors")
+    pieces = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(str, range(entries - 4)))
+    (checkpoint / "other.txt").write_text("".join(f"{piece}\n" for piece in pieces))
+    values = recipe("../model", tokenizer={"name": "wordpiece", "vocab": "../model/other.txt"})
+    if entries == 5:
+        resolve(load_recipe(write(values)), registry)
+        return
+    assert report(values) == (
+        "recipes/x.json: 1 problem\n"
+        "  tokenizer.vocab\n"
+        f"      the vocabulary has {entries:,} entries, the checkpoint {rows:,} word embeddings\n"
+        "      use the vocabulary that belongs to the checkpoint"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -47,7 +47,9 @@ ADAPTERS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     "top_attention": (("top_attention", {"bottleneck_size": 12, "num_heads": 3}),),
     "top_layer": (("top_layer", {}),),
 }
-EXPORTERS = {"onnx": {}, "older_onnx": {"opset": 18}, "torch_export": {}}
+OPTIONS = {"older_onnx": {"opset": 18}}
+SLOW = pytest.mark.slow
+ONNX, OLDER_ONNX = pytest.param("onnx", marks=SLOW), pytest.param("older_onnx", marks=SLOW)
 
 
 def stirred(model: MultiTaskModel) -> MultiTaskModel:
@@ -78,23 +80,31 @@ def models() -> dict[str, MultiTaskModel]:
     }
 
 
+class Made(NamedTuple):
+    """A folder of exported files, and the files in the place of the model."""
+
+    folder: Path
+    model: ExportedModel
+
+
 @pytest.fixture(scope="module")
 def exported(
     models: dict[str, MultiTaskModel], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, str], ExportedModel]:
-    """Exports a model once, and gives the files in its place."""
-    made: dict[tuple[str, str], ExportedModel] = {}
+) -> Callable[[str, str], Made]:
+    """Exports a model, once."""
+    made: dict[tuple[str, str], Made] = {}
 
-    def export(exporter: str, which: str) -> ExportedModel:
+    def export(exporter: str, which: str) -> Made:
         if (exporter, which) not in made:
             spec: Any = installed().get("exporter", exporter.removeprefix("older_")).spec
             padded = PaddedModel(models[which], models[which].tasks)
             folder = tmp_path_factory.mktemp(exporter)
             with warnings.catch_warnings(action="ignore"):
                 files = spec.export(
-                    spec.config(**EXPORTERS.get(exporter, {})), padded.context(32), folder
+                    spec.config(**OPTIONS.get(exporter, {})), padded.context(), folder
                 )
-            made[exporter, which] = ExportedModel(padded.model, files, padded.outputs)
+            own = ExportedModel(padded.model, files, padded.outputs)
+            made[exporter, which] = Made(folder, own)
         return made[exporter, which]
 
     return export
@@ -124,37 +134,50 @@ def test_every_component_is_here() -> None:
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("exporter", EXPORTERS)
+@pytest.mark.parametrize("exporter", ["torch_export", ONNX, OLDER_ONNX])
 def test_heads(models, exported, exporter: str, head: str) -> None:
-    assert apart(models["heads"], exported(exporter, "heads"), head) < 2e-6
+    assert apart(models["heads"], exported(exporter, "heads").model, head) < 2e-6
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("exporter", ["onnx", "torch_export"])
+@pytest.mark.parametrize("exporter", [pytest.param("torch_export", marks=SLOW), ONNX])
 def test_adapters(models, exported, exporter: str, adapter: str) -> None:
-    assert apart(models["adapters"], exported(exporter, "adapters"), adapter) < 2e-6
+    assert apart(models["adapters"], exported(exporter, "adapters").model, adapter) < 2e-6
 
 
+@SLOW
 def test_weights_are_shared_by_the_passes(exported, models) -> None:
     """The file of eight passes holds the encoder once."""
     import onnx
 
-    path = exported("onnx", "adapters")._exported.run.__self__._session._model_path
-    stored = sum(np.prod(t.dims, dtype=int) for t in onnx.load(path).graph.initializer)
+    graph = onnx.load(exported("onnx", "adapters").folder / "model.onnx").graph
+    stored = sum(np.prod(t.dims, dtype=int) for t in graph.initializer)
     assert stored < 1.01 * sum(p.numel() for p in models["adapters"].parameters()) + 200
 
 
+@SLOW
+@pytest.mark.parametrize("which", ["heads", "adapters"])
+def test_the_sizes_that_are_open_have_names(exported, which: str) -> None:
+    import onnx
+
+    graph = onnx.load(exported("onnx", which).folder / "model.onnx").graph
+    for tensor in (*graph.input, *graph.output):
+        names = [size.dim_param for size in tensor.type.tensor_type.shape.dim if size.dim_param]
+        assert names in (["batch", "length"], ["batch"]), tensor.name
+
+
+@SLOW
 @pytest.mark.parametrize("head", HEADS)
 def test_eight_bits_are_near(models, exported, head: str) -> None:
     """Matrices that layers or passes share, as PALs' do, are quantized once."""
-    assert 0 < apart(models["heads"], exported("int8", "heads"), head) < 0.25
+    assert 0 < apart(models["heads"], exported("int8", "heads").model, head) < 0.25
 
 
-def test_eight_bits_take_a_quarter(exported, tmp_path: Path) -> None:
+@SLOW
+def test_eight_bits_take_a_quarter(exported) -> None:
     """Of matrices; a model this small consists of little else but names."""
     import onnx
 
-    path = exported("int8", "heads")._exported.run.__self__._session._model_path
-    found = onnx.load(path).graph.initializer
+    found = onnx.load(exported("int8", "heads").folder / "model.onnx").graph.initializer
     whole = {t.name for t in found if t.data_type == onnx.TensorProto.FLOAT and len(t.dims) > 1}
     assert not {name for name in whole if "scale" not in name and "zero_point" not in name}

@@ -72,6 +72,7 @@ def write_beside(folder: Path, config: str, **more: object) -> None:
 
 def own(folder: Path) -> Path:
     """An encoder and a task as bertmod writes them."""
+    torch.manual_seed(0)
     tensors = {
         f"encoder.{row.canonical}": torch.randn(row.shape) for row in names(BertConfig(**SIZES))
     }
@@ -171,6 +172,7 @@ def google_zip(folder: Path) -> Path:
 
 def bert_n_pals(folder: Path) -> Path:
     """A state dict of Bert-n-Pals."""
+    torch.manual_seed(0)
     tensors = state("bert_n_pals")
     tensors |= {"classifier.0.weight": torch.randn(2, 12), "classifier.0.bias": torch.randn(2)}
     torch.save(

@@ -99,6 +99,34 @@ def test_a_flipped_byte_in_a_zipped_file(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_what_git_leaves_in_place_of_a_file(tmp_path: Path, file) -> None:
+    path = tmp_path / file
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 44\n")
+    with pytest.raises(CheckpointError) as caught:
+        shapes(path)
+    assert str(caught.value) == (
+        f"{path}: a pointer of Git LFS in place of the file\n  fetch the file: git lfs pull"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a file that torch.save wrote"),
+        (b"<!doctype html>", "not a file that torch.save wrote"),
+        (pickle.dumps(3), "not a file that torch.save wrote"),
+        (b"\x80\x02", "cut off: it ends in the middle of its header"),
+    ],
+)
+def test_what_torch_did_not_write(tmp_path: Path, content, message) -> None:
+    path = tmp_path / "old.bin"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        shapes(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
 def test_a_file_that_was_zipped_again(tmp_path: Path) -> None:
     """Other tools compress; torch's map of such a file would be of compressed bytes."""
     path = save({"a": torch.arange(500.0)}, tmp_path / "new.bin")

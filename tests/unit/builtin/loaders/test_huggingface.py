@@ -56,7 +56,7 @@ def load(folder: Path):
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
-def test_a_folder_describes_itself(write, file) -> None:
+def test_a_folder_describes_itself(write, values, file) -> None:
     folder = write(file=file, config={"model_type": "bert", "layer_norm_eps": 1e-6})
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
     claims = {name: spec.can_load(str(folder)) for name, spec in LOADERS.items()}
@@ -65,21 +65,7 @@ def test_a_folder_describes_itself(write, file) -> None:
     }
     found = describe(folder)
     assert found.format == "huggingface"
-    assert found.encoder == {
-        "name": "bertmod/bert",
-        "vocab_size": 11,
-        "hidden_size": 12,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 3,
-        "intermediate_size": 20,
-        "hidden_act": "gelu",
-        "max_position_embeddings": 9,
-        "type_vocab_size": 2,
-        "hidden_dropout_prob": 0.1,
-        "attention_probs_dropout_prob": 0.1,
-        "initializer_range": 0.02,
-        "layer_norm_eps": 1e-6,
-    }
+    assert found.encoder == {"name": "bertmod/bert", **values, "layer_norm_eps": 1e-6}
     assert found.tokenizer == {
         "name": "bertmod/wordpiece",
         "vocab": str(folder / "vocab.txt"),
@@ -179,7 +165,6 @@ def test_models_that_are_not_bert(write, config, message) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vocab.txt", "no vocab.txt or tokenizer.json beside the weights"),
         ("config.json", "no config.json"),
         ("model.safetensors", "no model.safetensors or pytorch_model.bin"),
     ],
@@ -189,7 +174,22 @@ def test_a_file_is_missing(write, name, message) -> None:
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=message):
         describe(folder)
-    assert (HUB.can_load(str(folder)) is None) == (name != "vocab.txt")
+    assert HUB.can_load(str(folder)) is None
+
+
+def test_without_a_vocabulary_the_recipe_must_name_one(write) -> None:
+    folder = write()
+    (folder / "vocab.txt").unlink()
+    found = describe(folder)
+    assert found.tokenizer is None
+    assert [file.name for file in found.files] == ["config.json", "model.safetensors"]
+
+
+def test_a_configuration_that_begins_with_a_byte_order_mark(write) -> None:
+    folder = write()
+    config = folder / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    assert describe(folder).encoder["hidden_size"] == 12
 
 
 def test_tanh_forms_of_gelu(write) -> None:

@@ -120,11 +120,11 @@ def refused(path: str) -> str:
 def test_neither_cached_nor_to_be_had(cached, tmp_path) -> None:
     cached()
     for path in ("hf:someone/other", f"hf:{NAME}@dev", f"hf:{NAME}@{'c' * 40}"):
-        name = path.removeprefix("hf:").partition("@")[0]
+        command = f"hf download {path.removeprefix('hf:')}".replace("@", " --revision ")
         assert refused(path) == (
             f"{path}: not in the cache {tmp_path / 'hub'}, or not all of it, and HF_HUB_OFFLINE is "
             "set\n"
-            f"  where there is a network: hf download {name}, or bertmod with the same name; then "
+            f"  where there is a network: {command}, or bertmod with the same name; then "
             "copy the cache (HF_HUB_CACHE, else HF_HOME/hub) here\n"
             "  or write the path of a folder in place of the name"
         )

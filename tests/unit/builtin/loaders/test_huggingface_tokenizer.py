@@ -221,7 +221,6 @@ def test_tokenizers_that_wordpiece_is_not(write, files, message) -> None:
 
 
 def test_no_vocabulary_at_all(write) -> None:
-    folder = write(vocab=None)
-    with pytest.raises(CheckpointError) as caught:
-        slot_of(folder)
-    assert str(caught.value) == f"{folder}: no vocab.txt or tokenizer.json beside the weights"
+    assert tokenizer_slot(write(vocab=None), ENCODER) == (None, ())
+    folder = write(vocab=None, options={"do_lower_case": True})
+    assert slot_of(folder) == ({"lower_case": True}, {"tokenizer_config.json"})

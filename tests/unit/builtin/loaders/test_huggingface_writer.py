@@ -157,7 +157,6 @@ def content_of(opened: OpenedCheckpoint, *, heads: bool = True) -> CheckpointCon
         heads=described.heads if heads else {},
         infos=described.infos,
         pipeline=tokenizer.spec.pipeline(tokenizer.config),
-        card="# A model\n",
     )
 
 
@@ -284,10 +283,8 @@ def test_an_encoder_alone_and_its_auto_model(copy) -> None:
     files = {path.name for path in one.target.iterdir()}
     assert files == {
         *("config.json", "model.safetensors", "vocab.txt", "tokenizer.json"),
-        *("tokenizer_config.json", "README.md"),
+        "tokenizer_config.json",
     }
-    text = (one.target / "README.md").read_text(encoding="utf-8")
-    assert text.startswith("# A model\n\n## In transformers\n")
     for name in ("SequenceClassification", "QuestionAnswering", "TokenClassification"):
         automatic = getattr(transformers, f"AutoModelFor{name}")
         assert isinstance(

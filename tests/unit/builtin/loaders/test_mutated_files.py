@@ -26,7 +26,7 @@ KINDS = (
 COPIES = 25
 
 CHECKED = {
-    "bertmod": ("model.safetensors", "config.json"),
+    "bertmod": ("encoder/model.safetensors",),
     "tensorflow": ("bert_model.ckpt.data-00000-of-00001",),
     "tar": ("bert.tar.gz",),
     "zip": ("bert.zip",),

@@ -23,7 +23,6 @@ GOOGLE = {spec.name: spec for spec in bertmod_loaders()}["tensorflow"]
 HEADS = {spec.name: spec for spec in bertmod_heads()}
 PREFIX = "bert_model.ckpt"
 FILES = [
-    "README.md",
     "bert_config.json",
     f"{PREFIX}.data-00000-of-00001",
     f"{PREFIX}.index",
@@ -65,7 +64,6 @@ def content(values) -> CheckpointContent:
         },
         files={"words.txt": VOCAB},
         tensors={"encoder": stored(names(config), 0)},
-        card="# A card\n",
     )
 
 
@@ -111,7 +109,6 @@ def test_what_is_written_is_what_googles_programs_read(content, google, tmp_path
     folder = write(content, tmp_path / "written")
     assert GOOGLE.writer.format == "tensorflow"
     assert sorted(file.name for file in folder.iterdir()) == FILES
-    assert (folder / "README.md").read_text() == "# A card\n"
     assert (folder / "vocab.txt").read_bytes() == VOCAB
     reader = tensorflow.train.load_checkpoint(str(folder / PREFIX))
     expected = {name: list(value.shape) for name, value in google.variables().items()}
@@ -119,6 +116,12 @@ def test_what_is_written_is_what_googles_programs_read(content, google, tmp_path
     assert set(reader.get_variable_to_dtype_map().values()) == {tensorflow.float32}
     for name, value in content.tensors["encoder"].items():
         assert np.array_equal(reader.get_tensor(f"bert/{name}"), value.numpy())
+
+
+def test_it_says_which_options_googles_programs_take(content, tmp_path: Path) -> None:
+    use = GOOGLE.writer.write(content, tmp_path)
+    assert f"--init_checkpoint={{folder}}/{PREFIX}\n" in use
+    assert "--do_lower_case=false\n" in use
 
 
 def test_a_saver_restores_it_in_a_graph(content, google, tmp_path: Path) -> None:
@@ -268,9 +271,9 @@ def test_without_tensorflow(content, tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_folder_that_cannot_be_written(content, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="absent: cannot be written: No such file"):
+    with pytest.raises(OSError, match="No such file"):
         GOOGLE.writer.write(content, tmp_path / "absent")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / f"{PREFIX}.index").mkdir()
-    with pytest.raises(CheckpointError, match="taken: cannot be written: "):
+    with pytest.raises(OSError, match=r"^Is a directory$"):
         GOOGLE.writer.write(content, tmp_path / "taken")

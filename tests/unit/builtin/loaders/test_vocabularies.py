@@ -84,11 +84,11 @@ def test_spellings_that_are_understood(checkpoint, kind, end, start) -> None:
     [
         (
             lambda pieces: (*pieces[:-1], "a"),
-            r"1 pieces stand on more than one line\n.*'a' on lines 5, ",
+            r"1 piece stands on more than one line\n.*'a' on lines 5, ",
         ),
         (
             lambda pieces: (*pieces[:6], "", "", *pieces[8:]),
-            r"1 pieces stand on more than one line\n.*'' on",
+            r"1 piece stands on more than one line\n.*'' on",
         ),
         (lambda pieces: ("x", *pieces[1:]), r"the vocabulary lacks \[PAD\]\n"),
         (lambda pieces: (*pieces, "new"), r"the vocabulary has \d+ entries, but .* only \d+ rows"),

@@ -226,7 +226,7 @@ def test_a_plugin_that_is_not_installed(base, copied) -> None:
 def test_an_encoder_that_cannot_be_used(state, tmp_path) -> None:
     with pytest.raises(BertmodError) as caught:
         load_encoder(tmp_path)
-    assert str(caught.value).startswith(f"no loader knows {tmp_path}\n  looked for:\n")
+    assert str(caught.value).startswith(f"no loader knows {tmp_path}\n  in it: nothing\n")
     folder = Path(shutil.copytree(state.folder / "encoder", tmp_path / "encoder"))
     tensors = load_file(folder / "model.safetensors")
     tensors["encoder.pooler.dense.bias"] += 1

@@ -13,7 +13,7 @@ from bertmod.data.features import FeatureTable
 from bertmod.errors import CheckpointError, DataError
 from bertmod.inference import FeatureOptions, extract, load_adapter, load_encoder
 from bertmod.inference.feature_lines import tokenize_lines
-from bertmod.inference.features import trained_task
+from bertmod.inference.features import task_folder
 from bertmod.recipe.opened import open_checkpoint
 
 LINES = ["the cat sat .", "a dog ran ||| the cat sat", "", "dog", "a dog . a cat . a dog . a cat ."]
@@ -48,9 +48,9 @@ def test_adapters_of_a_task_act(state, base, task) -> None:
 
 def test_a_task_is_found_beside_its_encoder(state, base) -> None:
     opened = open_checkpoint(state.folder, tasks=())
-    assert trained_task(opened, "sst2", base).id == "sst2"
+    assert load_adapter(task_folder(opened, "sst2"), base).id == "sst2"
     with pytest.raises(CheckpointError, match=r'no task "wnli" there\n *there: cola, '):
-        trained_task(opened, "wnli", base)
+        task_folder(opened, "wnli")
 
 
 def test_lines_come_in_their_order_whatever_their_length(base) -> None:
@@ -66,14 +66,11 @@ def test_lines_come_in_their_order_whatever_their_length(base) -> None:
         assert line.layers[-1].dtype == line.mean.dtype == np.float32
 
 
-def test_means_leave_marks_out(base) -> None:
+def test_means_are_over_all_tokens(base) -> None:
     found = list(extract(LINES, base, OPTIONS))
-    pair = found[1]
-    assert pair.tokens[4] == pair.tokens[-1] == "[SEP]"
-    places = [1, 2, 3, 5, 6, 7]
-    np.testing.assert_allclose(pair.mean, pair.layers[-1][places].mean(0), atol=1e-6)
-    assert not found[2].mean.any()
     assert found[2].tokens == ["[CLS]", "[SEP]"]
+    for line in found:
+        np.testing.assert_allclose(line.mean, line.layers[-1].mean(0), atol=1e-6)
 
 
 def test_no_more_than_a_window_is_read_ahead(base) -> None:
@@ -115,6 +112,7 @@ def test_bf16(base) -> None:
          "-2 (the first), or 0 (the embeddings), 1 (the first layer) to 2 (the last)"),
         ({"layers": (3,)}, "no layer 3\n"),
         ({"layers": (1, -1, 1)}, "layer 1 is named twice\n"),
+        ({"batch_size": 0}, "no batches of 0 lines\n  a batch has 1 or more"),
         ({"max_length": 17}, "no rows of 17 tokens\n  the encoder takes 2 to 16"),
     ],
 )  # fmt: skip
@@ -122,3 +120,23 @@ def test_what_the_encoder_has_not(base, changes, message) -> None:
     with pytest.raises(DataError) as error:
         next(extract(LINES, base, replace(OPTIONS, **changes)))
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        (70_000.0, "float16", r"a state of 7000\d, beyond float16\n  take float32"),
+        (float("nan"), "float32", "states that are not finite numbers"),
+        (float("inf"), "float16", "states that are not finite numbers"),
+    ],
+)
+def test_states_that_cannot_be_kept(state, value, dtype, message) -> None:
+    own = load_encoder(state.folder / "encoder", device="cpu")
+    with torch.no_grad():
+        own.encoder.layer[-1].ffn.norm.bias[3] = value
+    options = replace(OPTIONS, layers=(-1,), pooled=False, dtype=dtype)
+    with pytest.raises(DataError, match=message):
+        next(extract(LINES, own, options))
+    if dtype == "float16":
+        options = replace(options, layers=(1,), mean=False)
+        assert next(extract(LINES, own, options)).layers[1].dtype == np.float16

@@ -231,7 +231,7 @@ def test_what_is_asked_for_must_make_sense(state, refused, tmp_path) -> None:
         *(cola, sst2),
         head="colla",
     )
-    (tmp_path / "there").mkdir()
+    (tmp_path / "there/more").mkdir(parents=True)
     there = f"{tmp_path / 'there'}: exists already; name another folder"
     refused(there, cola, sst2, output="there")
     parent = f"{tmp_path / 'no/out'}: there is no folder {tmp_path / 'no'}"

@@ -1,4 +1,4 @@
-"""What is told of a conversion: on the terminal, and in the README of the copy."""
+"""The README of a copy, with a note on where it comes from."""
 
 from __future__ import annotations
 
@@ -6,33 +6,31 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from bertmod.contracts.checkpoint import CheckpointContent, LoadReport
 from bertmod.convert.source import Source, SourceTask
 from bertmod.convert.tensors import Tensors
-from bertmod.model.card import ModelCard, TaskCard, render_card
-from bertmod.wording import counted
+from bertmod.model.card import ModelCard, TaskCard, installed_versions, render_card
+from bertmod.wording import counted, listed
 
 if TYPE_CHECKING:
     from bertmod.convert.conversion import Conversion
 
 LIBRARIES = ("bertmod", "torch", "safetensors", "tensorflow", "transformers")
 
-OWN = """\
-```python
-from bertmod.inference import load_adapter, load_encoder
-
-encoder = load_encoder("{folder}"){more}
-```"""
-
-OTHERS = """\
-`bertmod run RECIPE --checkpoint {folder}` trains from it."""
+TRAIN = "`bertmod run RECIPE --checkpoint {folder}` trains from it."
 
 
 def conversion_card(
-    source: Source, content: CheckpointContent, done: Conversion, tensors: Tensors, *, folder: str
+    source: Source,
+    content: CheckpointContent,
+    *,
+    done: Conversion,
+    tensors: Tensors,
+    use: str,
+    folder: str,
+    library: str,
 ) -> str:
     """The README of a copy, with a note on where it comes from.
 
@@ -41,7 +39,9 @@ def conversion_card(
         content: The copy.
         done: What was done.
         tensors: The copy's tensors by component and canonical name.
+        use: How to use it, as its writer says.
         folder: Name of the copy's folder.
+        library: What loads it, as the hub calls it.
     """
     opened = source.opened
     card = ModelCard(
@@ -53,12 +53,12 @@ def conversion_card(
         num_parameters=_size(tensors, "encoder"),
         tasks=tuple(_task(task, content, tensors) for task in source.tasks),
         versions={
-            **{name: found for name in LIBRARIES if (found := _version(name))},
+            **installed_versions(LIBRARIES),
             **dict(opened.registry.providers),
             "python": platform.python_version(),
         },
-        use=_use(done, folder),
-        library="transformers" if done.format == "huggingface" else "bertmod",
+        use=_use(use, folder),
+        library=library,
     )
     return render_card(card)
 
@@ -70,6 +70,9 @@ def _made_from(source: Source, done: Conversion) -> str:
         f"`{opened.loader.full_name}` {opened.loader.version}. "
         f"{counted(len(done.report.used), 'tensor')} of it are here.",
     ]
+    if done.merged:
+        adapters = listed(f"`{name}`" for name in done.merged)
+        lines.append(f"- taken into the encoder's weights: the task's adapters {adapters}")
     lines += [f"- {line}" for line in _left(done.report)]
     return "\n".join([lines[0], "", *lines[1:]] if lines[1:] else lines)
 
@@ -103,12 +106,9 @@ def _task(task: SourceTask, content: CheckpointContent, tensors: Tensors) -> Tas
     )
 
 
-def _use(done: Conversion, folder: str) -> str:
-    name = _plain(folder)
-    if done.format != "bertmod":
-        return OTHERS.format(folder=name)
-    more = f'\ntask = load_adapter("{name}/{done.tasks[0]}", encoder)' if done.tasks else ""
-    return OWN.format(folder=name, more=more)
+def _use(use: str, folder: str) -> str:
+    told = f"{use}\n\n{TRAIN}" if use else TRAIN
+    return told.replace("{folder}", _plain(folder))
 
 
 def _size(tensors: Tensors, prefix: str) -> int:
@@ -123,10 +123,3 @@ def _last(path: str) -> str:
 def _plain(text: str) -> str:
     """Text that may stand in code, in quotation marks or not."""
     return re.sub(r"[`\"\\\n\r]", "_", text)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

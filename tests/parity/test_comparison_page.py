@@ -1,4 +1,4 @@
-"""The two comparisons that the pages execute, repeated on what Google's programs computed."""
+"""The two comparisons that the page executes, repeated on what Google's programs computed."""
 
 from __future__ import annotations
 
