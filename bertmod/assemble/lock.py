@@ -31,10 +31,10 @@ def lock_values(
     return {
         "bertmod": __version__,
         "plugins": dict(registry.providers),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": {name: library_version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "git_commit": _git_commit(),
         "seed": recipe.seed,
         "data": {str(path): file_hash(path) for path in data_files},
@@ -43,14 +43,16 @@ def lock_values(
     }
 
 
-def _version(name: str) -> str | None:
+def library_version(name: str) -> str | None:
+    """Version of an installed distribution; None if there is none."""
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """What the processor calls itself; empty if it does not say."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
