@@ -31,8 +31,8 @@ help:  ## this list
 demo: $(VENV)/.installed  ## train eight tasks with PALs on the built-in sample
 	$(BIN)/bertmod run recipes/pals_anneal.json $(if $(wildcard runs/pals_anneal/recipe.json),--resume)
 
-test: $(VENV)/.installed-plugins  ## the quick test suite: all but the tests marked slow or gpu
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+test: $(VENV)/.installed-plugins  ## the quick test suite: all but the tests marked slow, gpu or multigpu
+	$(BIN)/python -m pytest -m "not slow and not gpu and not multigpu" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.installed-weights  ## every test that this machine can run
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -65,7 +65,7 @@ class Plan:
         seconds_per_step: Their median time.
         weight_bytes: Parameters, fp32.
         gradient_bytes: Gradients of the largest step, fp32.
-        optimizer_bytes: Optimizer state of every trainable parameter.
+        optimizer_bytes: Optimizer state of every trainable parameter, and its moving average.
         activation_bytes: What the backward pass of the longest micro-batch keeps, measured.
     """
 
@@ -126,7 +126,8 @@ def make_plan(assembled: Assembled) -> Plan:
     trained = {name: sizes[name] for name in frozenset[str]().union(*used)}
     updates = expected_updates(trainer)
     activation = max(activation_bytes(assembled, task) for task in assembled.tasks)
-    state = recipe.optimizer.spec.state_per_parameter
+    average = 0 if recipe.training.ema is None else 4
+    state = recipe.optimizer.spec.state_per_parameter + average
     times = step_times(trainer)
     return Plan(
         tasks=tuple(_task_plan(assembled, task, sizes, updates) for task in assembled.tasks),

@@ -206,6 +206,7 @@ class TaskSpec(Spec):
         "loss_weight",
         "max_length",
         "batch_size",
+        "patience",
     )
 
     build: Callable[[Config, Any], Any]

@@ -239,6 +239,7 @@ def training_task(prepared: PreparedTask) -> TrainingTask:
         greater_is_better=judge is None or judge.greater_is_better,
         loss_weight=slot.keys.loss_weight,
         batch_size=slot.keys.batch_size,
+        patience=slot.patience,
     )
 
 

@@ -35,7 +35,7 @@ def lock_values(
         "libraries": {name: versions.get(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "git_commit": _git_commit(),
         "seed": recipe.seed,
         "data": {str(path): file_hash(path) for path in data_files},
@@ -44,7 +44,8 @@ def lock_values(
     }
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """What the processor calls itself; empty if it does not say."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():

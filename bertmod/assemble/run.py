@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bertmod.assemble.agreement import require_same_files, require_same_recipe
 from bertmod.assemble.card import RunFacts, run_facts
 from bertmod.assemble.components import build_model, build_tokenizer
 from bertmod.assemble.data import (
@@ -30,11 +31,13 @@ from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.contracts.tracker import TrackerContext
 from bertmod.data.durable import write_file
 from bertmod.engine.evaluate import TaskSplit
+from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import resolve_device, resolve_precision
 from bertmod.engine.run_folder import LOCK_FILE, RECIPE_FILE, RunFolder, unwritable
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.summary import TaskResult, render_results
 from bertmod.engine.tasks import Evaluation, TrainingTask
+from bertmod.engine.trackers import build_tracker
 from bertmod.engine.trainer import Trainer
 from bertmod.errors import DataError, RunFolderError, TrainingError
 from bertmod.model.multitask import MultiTaskModel
@@ -72,6 +75,7 @@ class Assembled:
         *,
         facts: RunFacts | None = None,
         quiet: bool = False,
+        ranks: Ranks = ALONE,
     ) -> Trainer:
         """A trainer of this model on these tasks.
 
@@ -79,6 +83,7 @@ class Assembled:
             folder: The run folder; None writes nothing.
             facts: What the run is made with, for its READMEs.
             quiet: Whether to show nothing.
+            ranks: The processes that make the run together.
         """
         recipe = self.recipe
         sampler, optimizer, schedule = recipe.sampler, recipe.optimizer, recipe.schedule
@@ -96,28 +101,41 @@ class Assembled:
             folder=folder,
             writer=ModelWriter(recipe, self.model, self.tokenizer, facts=facts) if folder else None,
             trackers=self._trackers(folder) if folder else (),
+            ranks=ranks,
             quiet=quiet,
         )
 
     def _trackers(self, folder: RunFolder) -> list[Any]:
         """The recipe's trackers; JSON lines are always written, listed or not."""
         context = TrackerContext(folder.path, self.recipe.to_json())
-        built = [slot.spec.build(slot.config, context) for slot in self.recipe.trackers]
+        built = [
+            tracker
+            for slot in self.recipe.trackers
+            if (tracker := build_tracker(slot.spec, slot.config, context)) is not None
+        ]
         if not any(slot.full_name == "bertmod/jsonl" for slot in self.recipe.trackers):
             spec = self.registry.get("tracker", "bertmod/jsonl").spec
             built.append(spec.build(spec.config(), context))  # type: ignore[attr-defined]
         return built
 
 
-def assemble(recipe: ResolvedRecipe, registry: Registry, *, strict_data: bool = False) -> Assembled:
+def assemble(
+    recipe: ResolvedRecipe, registry: Registry, *, strict_data: bool = False, size: int = 1
+) -> Assembled:
     """Build everything that a recipe describes; nothing is written but caches.
+
+    Args:
+        recipe: The recipe.
+        registry: What is installed.
+        strict_data: Whether a malformed train or dev row is an error.
+        size: Processes that make the run together, each of which calls this.
 
     Raises:
         DataError: If data files are missing or malformed.
         CheckpointError: If the checkpoint cannot be read or does not fit.
         RecipeError: If this machine lacks the device.
     """
-    recipe = settle(recipe)
+    recipe = settle(recipe, size=size)
     tokenizer = build_tokenizer(recipe)
     prepared = prepare_tasks(recipe, registry, tokenizer, strict_data=strict_data)
     trained = [each for each in prepared.values() if each.slot.trains]
@@ -126,17 +144,22 @@ def assemble(recipe: ResolvedRecipe, registry: Registry, *, strict_data: bool = 
     return Assembled(recipe, registry, tokenizer, prepared, tasks, model, report)
 
 
-def settle(recipe: ResolvedRecipe) -> ResolvedRecipe:
+def settle(recipe: ResolvedRecipe, *, size: int = 1) -> ResolvedRecipe:
     """The recipe with ``auto`` device, precision and parallelism replaced by this machine's.
+
+    Args:
+        recipe: The recipe.
+        size: Processes that make the run together; ``cuda`` is then each one's own GPU.
 
     Raises:
         RecipeError: If this machine lacks the device or the precision.
     """
     device = resolve_device(recipe.training.device)
+    parallel = recipe.training.parallel
     settled = {
-        "device": str(device),
+        "device": device.type if size > 1 else str(device),
         "precision": resolve_precision(recipe.training.precision, device),
-        "parallel": "single",
+        "parallel": ("ddp" if size > 1 else "single") if parallel == "auto" else parallel,
     }
     return replace(recipe, training=recipe.training.model_copy(update=settled))
 
@@ -148,12 +171,14 @@ def trainer_settings(recipe: ResolvedRecipe) -> TrainerSettings:
         seed=recipe.seed,
         num_epochs=training.num_epochs,
         steps_per_epoch=training.steps_per_epoch,
+        max_minutes=training.max_minutes,
         global_batch_size=training.global_batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         dropout_epochs=training.dropout_epochs,
         device=training.device,
         precision=training.precision,
         loss_scale=training.loss_scale,
+        ema=training.ema,
         offload=training.offload,
         layout=training.layout,
         reshuffle=recipe.data.reshuffle,
@@ -183,6 +208,7 @@ def train(
     strict_data: bool = False,
     quiet: bool = False,
     preface: str = "",
+    ranks: Ranks = ALONE,
 ) -> list[TaskResult]:
     """Make a run in a folder, or go on with one.
 
@@ -194,6 +220,7 @@ def train(
         strict_data: Whether a malformed train or dev row is an error.
         quiet: Whether to show nothing.
         preface: What the log begins with.
+        ranks: The processes that make the run together; the main one alone writes.
 
     Returns:
         One result per task that trained.
@@ -203,12 +230,17 @@ def train(
         TrainingError: If the run failed; its checkpoints are intact.
         Interrupted: If it was asked to stop, after saving.
     """
+    if not ranks.is_main:
+        LOG.setLevel(logging.ERROR)  # the main process has the same warnings
+        return _take_part(recipe, registry, resume=resume, strict_data=strict_data, ranks=ranks)
     with RunFolder(output, resume=resume) as folder:
         try:
             if preface:
                 LOG.info("%s", preface)
-            assembled = assemble(recipe, registry, strict_data=strict_data)
-            trainer = _set_up(assembled, folder, resume=resume, quiet=quiet)
+            require_same_recipe(settle(recipe, size=ranks.size), ranks)
+            with ranks.main_first():
+                assembled = assemble(recipe, registry, strict_data=strict_data, size=ranks.size)
+            trainer = _set_up(assembled, folder, resume=resume, quiet=quiet, ranks=ranks)
         except BaseException:
             folder.abandon()
             raise
@@ -225,13 +257,31 @@ def train(
     return results
 
 
-def _set_up(assembled: Assembled, folder: RunFolder, *, resume: bool, quiet: bool) -> Trainer:
+def _take_part(
+    recipe: ResolvedRecipe, registry: Registry, *, resume: bool, strict_data: bool, ranks: Ranks
+) -> list[TaskResult]:
+    """Make a run as a process that is not the main one, and writes nothing."""
+    require_same_recipe(settle(recipe, size=ranks.size), ranks)
+    with ranks.main_first():
+        assembled = assemble(recipe, registry, strict_data=strict_data, size=ranks.size)
+    prepared = assembled.prepared.values()
+    require_same_files(lock_values(assembled.recipe, registry, data_files(prepared)), ranks)
+    trainer = assembled.trainer(quiet=True, ranks=ranks)
+    results = trainer.fit(resume=resume)
+    trainer.last_evaluation()
+    return results
+
+
+def _set_up(
+    assembled: Assembled, folder: RunFolder, *, resume: bool, quiet: bool, ranks: Ranks
+) -> Trainer:
     prepared = assembled.prepared.values()
     try:
         lock = lock_values(assembled.recipe, assembled.registry, data_files(prepared))
+        require_same_files(lock, ranks)
         facts = run_facts(assembled.recipe, prepared, lock, registry=assembled.registry)
-        trainer = assembled.trainer(folder, facts=facts, quiet=quiet)
-        _write_facts(assembled, folder, lock, resume=resume)
+        trainer = assembled.trainer(folder, facts=facts, quiet=quiet, ranks=ranks)
+        _write_facts(assembled, folder, {**lock, "processes": ranks.size}, resume=resume)
     except OSError as error:
         raise RunFolderError(unwritable(folder.path, error)) from error
     return trainer

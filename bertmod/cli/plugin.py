@@ -80,6 +80,7 @@ def _of_checkpoints() -> Iterator[CommandSpec]:
 
 
 def _of_components() -> Iterator[CommandSpec]:
+    from bertmod.cli.doctor import doctor
     from bertmod.cli.list import list_components
     from bertmod.cli.new_plugin import make_plugin
     from bertmod.cli.plugins import plugins
@@ -97,6 +98,11 @@ def _of_components() -> Iterator[CommandSpec]:
     )
     yield CommandSpec(
         name="plugins", function=plugins, summary="List the plugins and what became of them."
+    )
+    yield CommandSpec(
+        name="doctor",
+        function=doctor,
+        summary="Show what this machine has and how fast it is, with advice.",
     )
     yield CommandSpec(
         name="new-plugin",

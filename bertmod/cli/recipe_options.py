@@ -53,6 +53,7 @@ def resolve_from_cli(
     data: str | None = None,
     checkpoint: str | None = None,
     overrides: Sequence[str] | None = None,
+    tell: bool = True,
 ) -> ResolvedRecipe:
     """Find, read and prove the recipe that a command was given; tells what was replaced.
 
@@ -61,12 +62,13 @@ def resolve_from_cli(
         data: ``--data``.
         checkpoint: ``--checkpoint``.
         overrides: ``--set``, in order.
+        tell: Whether to say what was replaced.
 
     Raises:
         RecipeError: If there is no such recipe, or anything in it is wrong.
     """
     raw = load_recipe(find_recipe(recipe), overrides=overrides or ())
     resolved = resolve(raw, invocation().registry, data=data, checkpoint=checkpoint)
-    for note in resolved.notes:
+    for note in resolved.notes if tell else ():
         print(f"note: {note}", file=sys.stderr)
     return resolved

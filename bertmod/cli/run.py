@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bertmod.cli.launch import (
+    check_nproc,
+    follow_launcher,
+    is_main_process,
+    launch,
+    require_devices,
+)
 from bertmod.cli.recipe_options import (
     CheckpointOption,
     DataOption,
@@ -24,6 +33,7 @@ from bertmod.cli.seeds import (
     stored_example,
 )
 from bertmod.cli.training import stored_recipe, train_run
+from bertmod.recipe.processes import number_of_processes, require_processes
 from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.recipe.resume import resumed_recipe
 
@@ -43,6 +53,17 @@ SeedsOption = Annotated[
     ),
 ]
 
+NprocOption = Annotated[
+    int | None,
+    typer.Option(
+        "--nproc",
+        metavar="N",
+        min=1,
+        help="Processes of this machine that share every step, one for each GPU.",
+        callback=check_nproc,
+    ),
+]
+
 
 def run(
     recipe: RecipeArgument,
@@ -51,6 +72,7 @@ def run(
     output: OutputOption = None,
     set_: SetOption = None,
     seeds: SeedsOption = None,
+    nproc: NprocOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's newest checkpoint.")
     ] = False,
@@ -64,19 +86,55 @@ def run(
     series = None if seeds is None else parse_seeds(seeds)
     if series is not None:
         refuse_set_seed(recipe, set_ or ())
+        _refuse_processes(nproc)
     stored = _stored(folder, series) if resume else None
     if stored is not None:
         checkpoint_slot = stored.checkpoint
         data = data or stored.data.dir
         checkpoint = checkpoint or (checkpoint_slot.keys.path if checkpoint_slot else None)
-    resolved = resolve_from_cli(recipe, data=data, checkpoint=checkpoint, overrides=set_)
+    starts_others = nproc is not None and nproc > 1
+    speaks = is_main_process() and not starts_others
+    resolved = resolve_from_cli(
+        recipe, data=data, checkpoint=checkpoint, overrides=set_, tell=speaks
+    )
     if series is not None:
         runs = plan_series(resolved, series, folder, resume=resume)
         run_series(runs, quiet=quiet, strict_data=strict_data)
         return
+    if nproc is not None:
+        require_devices(nproc, resolved.training.device)
+    require_processes(resolved, nproc or number_of_processes())
     if stored is not None:
         resolved = resumed_recipe(stored, resolved)
+    if nproc is not None and starts_others:
+        flags = {"--resume": resume, "--quiet": quiet, "--strict-data": strict_data}
+        options = {"--data": data, "--checkpoint": checkpoint, "--output": folder}
+        sys.exit(launch(_words(recipe, options, set_ or (), flags), nproc))
+    follow_launcher()
     train_run(resolved, folder, resume=resume, quiet=quiet, strict_data=strict_data)
+
+
+def _refuse_processes(nproc: int | None) -> None:
+    if (nproc or number_of_processes()) > 1:
+        raise typer.BadParameter(
+            "a series of seeds is made by one process; make one run for each seed: "
+            "--set seed=1 --nproc N --output DIR"
+        )
+
+
+def _words(
+    recipe: str,
+    options: Mapping[str, str | Path | None],
+    overrides: Sequence[str],
+    flags: Mapping[str, bool],
+) -> list[str]:
+    """The command line of each of the processes that share a run."""
+    words = ["run", recipe]
+    for name, value in options.items():
+        words += [] if value is None else [name, str(value)]
+    for text in overrides:
+        words += ["--set", text]
+    return [*words, *(name for name, given in flags.items() if given)]
 
 
 def _stored(folder: Path, series: tuple[int, ...] | None) -> ResolvedRecipe | None:

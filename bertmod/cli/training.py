@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from bertmod.cli.invocation import invocation
+from bertmod.cli.launch import is_main_process
 from bertmod.cli.terminal import show_warnings
-from bertmod.errors import RunFolderError
+from bertmod.errors import BertmodError, RunFolderError
 from bertmod.recipe.load import load_recipe
+from bertmod.recipe.processes import number_of_processes
 from bertmod.recipe.resolve import resolve
 from bertmod.recipe.resolved import ResolvedRecipe
 
+_LATER_SECONDS = 1.0
 SYNTHETIC = "The built-in sample is synthetic: its scores say that training works, no more."
 
 
@@ -49,20 +53,32 @@ def train_run(
         tell: Whether to print the table of every task.
     """
     from bertmod.assemble.run import train
+    from bertmod.engine.parallel import LostProcessError, joined_ranks
+    from bertmod.engine.precision import resolve_device
     from bertmod.engine.summary import render_results
 
     show_warnings()
+    gpu = resolve_device(resolved.training.device).type == "cuda"
     states_files = [getattr(task.config, "train", None) for task in resolved.training_tasks]
     synthetic = resolved.data.dir == "sample" and not all(states_files)
-    results = train(
-        resolved,
-        invocation().registry,
-        folder,
-        resume=resume,
-        strict_data=strict_data,
-        quiet=quiet,
-        preface=SYNTHETIC if synthetic else "",
-    )
-    if tell:
+    try:
+        with joined_ranks(number_of_processes(), gpu=gpu) as ranks:
+            results = train(
+                resolved,
+                invocation().registry,
+                folder,
+                resume=resume,
+                strict_data=strict_data,
+                quiet=quiet,
+                preface=SYNTHETIC if synthetic else "",
+                ranks=ranks,
+            )
+    except BertmodError as error:
+        if isinstance(error, LostProcessError) or not is_main_process():
+            time.sleep(
+                _LATER_SECONDS
+            )  # who failed first shall be seen first, and the main one heard
+        raise
+    if tell and ranks.is_main:
         title = f"{resolved.title}: {folder}"
         print(render_results(results, title=f"{title}\n{SYNTHETIC}" if synthetic else title))

@@ -69,6 +69,10 @@ class Sampler(Stateful, Protocol):
 
         Returns:
             (tasks,), float64, sums to 1.
+
+        Raises:
+            TrainingError: If it would never draw any of ``running``; a run whose other tasks have
+                stopped ends there, well.
         """
         ...
 

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from bertmod.data.durable import (
     sync_folder,
     write_folder,
 )
+from bertmod.engine.parallel import Ranks
 from bertmod.errors import CheckpointError
 from bertmod.model.tensor_file import load_tensors, save_tensors
 
 LOG = logging.getLogger("bertmod")
 FORMAT_VERSION = 1
+AVERAGE = "average.safetensors"
 _NAME = re.compile(rf"(?:{re.escape(OLD)})?step-(\d+)")
 _LEFT_OVER = re.compile(rf"(?:{re.escape(OLD)}|{re.escape(WRITING)})+step-\d+")
 
@@ -45,12 +47,14 @@ class Snapshot:
         model: Every parameter and buffer by name, fp32 masters.
         optimizer: Optimizer tensors, ``parameter name/key``.
         state: JSON values: everything else.
+        average: Averages of parameters by name; empty where nothing is averaged.
     """
 
     step: int
     model: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
     state: Mapping[str, Any]
+    average: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
@@ -73,6 +77,8 @@ def save_checkpoint(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
     with write_folder(target) as writing:
         save_tensors(writing / "model.safetensors", snapshot.model)
         save_tensors(writing / "optimizer.safetensors", snapshot.optimizer)
+        if snapshot.average:
+            save_tensors(writing / AVERAGE, snapshot.average)
         state = json.dumps(snapshot.state, indent=1)
         (writing / "state.json").write_text(state, encoding="utf-8")
         _write_manifest(writing, snapshot.step)
@@ -117,6 +123,22 @@ def resume_newest(folder: Path, *, keep: int) -> Snapshot | None:
     return snapshot
 
 
+def snapshot_from_main(snapshot: Snapshot | None, ranks: Ranks) -> Snapshot | None:
+    """What the main process read, for every process; their disks need not be the same."""
+    if ranks.size == 1:
+        return snapshot
+    own = None if snapshot is None else (snapshot.step, dict(snapshot.state))
+    plain = ranks.from_main(own)
+    if plain is None:
+        return None
+    step, state = plain
+    model, optimizer, average = (
+        ranks.tensors_from_main(getattr(snapshot, part, None))
+        for part in ("model", "optimizer", "average")
+    )
+    return Snapshot(step, model, optimizer, state, average)
+
+
 def _newest_whole(folder: Path) -> tuple[Path, Snapshot] | None:
     found = _checkpoints(folder) if folder.is_dir() else []
     for _, path in found:
@@ -145,6 +167,7 @@ def load_checkpoint(path: Path) -> Snapshot:
             model=load_tensors(path / "model.safetensors"),
             optimizer=load_tensors(path / "optimizer.safetensors"),
             state=json.loads((path / "state.json").read_text(encoding="utf-8")),
+            average=load_tensors(path / AVERAGE) if AVERAGE in files else {},
         )
     except DamagedCheckpointError:
         raise

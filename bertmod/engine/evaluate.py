@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.task import Example, Feature, Prediction, Task
 from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
+from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import autocast
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.nn.context import Layout
@@ -44,11 +47,13 @@ def decode(
     *,
     settings: EvaluationSettings,
     advance: Callable[[int], object] | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[Arrays]:
     """What a task's head decodes of each feature, in the features' order.
 
     Rows are batched by length, so that little is padded; dropout is off, whatever mode the model
-    is in, and its mode is put back.
+    is in, and its mode is put back. Batches are dealt to the processes once they are formed, so
+    that each is computed as by a single one; the main process gets all answers, the others none.
 
     Args:
         model: The model, on its device.
@@ -56,6 +61,7 @@ def decode(
         features: Any number of features.
         settings: Batch size, precision and layout.
         advance: Called after each batch with the number of examples whose last feature it held.
+        ranks: The processes that share the batches.
     """
     layout = row_layout([model.head(task).layout], settings.layout)
 
@@ -64,8 +70,11 @@ def decode(
         with autocast(settings.precision, device):
             return model.head(task).decode(model(batch, task), batch)
 
-    batches = batches_by_length(features.lengths, settings.batch_size)
-    return _decoded(model, features.example, batches, answer, advance)
+    batches = list(batches_by_length(features.lengths, settings.batch_size))
+    own = batches[ranks.rank :: ranks.size]
+    decoded = _decoded(model, features.example, own, answer, advance)
+    collected = ranks.collected(decoded)
+    return [] if collected is None else _in_order(batches, collected)
 
 
 def decode_mixed(
@@ -188,6 +197,16 @@ def _decoded(
                 left[seen] -= counts
                 advance(int(np.count_nonzero(left[seen] == 0)))
     return [arrays for arrays in decoded if arrays is not None]
+
+
+def _in_order(batches: Sequence[np.ndarray], parts: Sequence[list[Arrays]]) -> list[Arrays]:
+    """Answers of every process to its batches, each in the features' order, as one list."""
+    places = [
+        np.sort(np.concatenate([np.empty(0, np.int64), *batches[rank :: len(parts)]]))
+        for rank in range(len(parts))
+    ]
+    found = zip(np.concatenate(places).tolist(), itertools.chain(*parts), strict=True)
+    return [arrays for _, arrays in sorted(found, key=operator.itemgetter(0))]
 
 
 def _examples_apart(tables: Iterable[FeatureTable]) -> np.ndarray:

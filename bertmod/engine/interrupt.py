@@ -7,6 +7,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, ClassVar
 
+from bertmod.engine.parallel import Ranks
 from bertmod.errors import BertmodError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -36,6 +37,11 @@ class SignalWatch:
     def __init__(self) -> None:
         self.received: str | None = None
         self._previous: dict[signal.Signals, Any] = {}
+
+    def agreed(self, ranks: Ranks) -> str | None:
+        """The signal that any process of the run received, the same for all; None without one."""
+        number = ranks.largest(signal.Signals[self.received] if self.received else 0)
+        return signal.Signals(number).name if number else None
 
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():

@@ -13,7 +13,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from bertmod.data.durable import WRITING, write_file
-from bertmod.errors import RunFolderError
+from bertmod.errors import RunFolderError, TrainingError
 
 LOG = logging.getLogger("bertmod")
 
@@ -175,3 +175,11 @@ def unwritable(path: Path, error: OSError) -> str:
         errno.EDQUOT: "the quota is used up: make room, or name a folder elsewhere with --output",
     }.get(error.errno or 0, "name a folder that you may write to with --output")
     return f"{path}: cannot write here: {reason}\n  {remedy}"
+
+
+def unwritten(path: Path, error: OSError, *, step: int) -> TrainingError:
+    """The error of a run that could not write, after a number of steps."""
+    return TrainingError(
+        f"{unwritable(path, error)}\n"
+        f"  stopped after step {step}; earlier checkpoints are intact: go on with --resume"
+    )

@@ -24,12 +24,15 @@ class TrainerSettings:
         num_epochs: Length of the run in epochs, positive.
         steps_per_epoch: Optimizer steps per epoch; None: the training features of all tasks over
             the batch size, rounded up.
+        max_minutes: Time after which the run ends, minutes, positive; None: no limit.
         global_batch_size: Features per optimizer step, positive.
         gradient_accumulation_steps: Micro-steps per optimizer step; divides the batch size.
         dropout_epochs: Epochs with dropout, counted from the start; None means all.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         loss_scale: Of fp16: ``dynamic``, or a positive number to start at, which never grows.
+        ema: Decay of the moving average of what trains, in (0, 1), which is evaluated and kept;
+            None: there is none.
         offload: ``cpu``: optimizer state and the parameters it steps are in host memory.
         layout: Rows ``packed`` one behind another, or ``padded``.
         reshuffle: Whether every pass over a task's features has its own order.
@@ -54,12 +57,14 @@ class TrainerSettings:
     seed: int = 42
     num_epochs: int = 3
     steps_per_epoch: int | None = None
+    max_minutes: float | None = None
     global_batch_size: int = 32
     gradient_accumulation_steps: int = 1
     dropout_epochs: int | None = None
     device: str = "auto"
     precision: str = "auto"
     loss_scale: float | Literal["dynamic"] = "dynamic"
+    ema: float | None = None
     offload: Literal["cpu"] | None = None
     layout: Layout = "packed"
     reshuffle: bool = True

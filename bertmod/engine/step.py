@@ -21,6 +21,7 @@ from bertmod.engine.clipping import clip_global, clip_per_tensor
 from bertmod.engine.groups import IdleRule
 from bertmod.engine.loss_scale import LossScale
 from bertmod.engine.offload import Masters
+from bertmod.engine.parallel import Ranks
 from bertmod.engine.precision import autocast
 from bertmod.engine.seeding import seed_torch
 from bertmod.engine.settings import TrainerSettings
@@ -109,6 +110,7 @@ class Stepper:
         settings: The run's settings, device and precision resolved.
         device: Where the model is.
         loss_weights: Weight of each task's losses, by task id; 1 where absent.
+        ranks: The processes that share each step.
     """
 
     def __init__(
@@ -123,16 +125,17 @@ class Stepper:
         settings: TrainerSettings,
         device: torch.device,
         loss_weights: Mapping[str, float],
+        ranks: Ranks,
     ) -> None:
         self._model, self._optimizer, self._masters = model, optimizer, masters
         self._idle, self._scale = idle, scale
         self._schedule, self._settings = schedule, settings
-        self._device, self._loss_weights = device, loss_weights
+        self._device, self._loss_weights, self._ranks = device, loss_weights, ranks
 
     def run(
         self, step: int, task: str, micro_batches: Sequence[FeatureTable], *, total: int
     ) -> StepResult:
-        """Train on one global batch of one task.
+        """Train on one global batch of one task, of which every process computes its share.
 
         A step that is not finite is made again at half of the loss scale, with the same rows and
         the same dropout, while there is a lower scale.
@@ -140,7 +143,7 @@ class Stepper:
         Args:
             step: Optimizer steps finished so far.
             task: Task that all features belong to.
-            micro_batches: The batch, cut for gradient accumulation.
+            micro_batches: The whole batch, cut for gradient accumulation.
             total: Length of the run in steps.
 
         Raises:
@@ -189,24 +192,25 @@ class Stepper:
         tables: Sequence[FeatureTable],
         counts: Mapping[str, float],
     ) -> _Gradients:
-        """Backpropagate the whole batch; unscale, settle what is idle, and clip."""
+        """Backpropagate the whole batch; settle what is idle, sum, unscale, and clip."""
         self._masters.clear()
         sums: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         for number, table in enumerate(tables):
-            seed_torch(self._settings.seed, "micro_step", step, number, 0)
+            seed_torch(self._settings.seed, "micro_step", step, number, self._ranks.rank)
             with self._masters.backward(last=number == len(tables) - 1):
                 parts = self._forward_backward(task, table, counts)
             for name, (value, weight) in parts.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
                 weights[name] = weight
-        losses = {name: value.item() / counts[name] for name, value in sums.items()}
+        totals = self._ranks.sums({name: value.item() for name, value in sums.items()})
+        losses = {name: total / counts[name] for name, total in totals.items()}
+        self._ranks.sum_gradients(self._idle.settle(task))
         self._scale.unscale(self._present())
-        self._idle.settle(task)
         return _Gradients(losses, weights, self._clip().item())
 
     def _count_targets(self, task: str, tables: Sequence[FeatureTable]) -> dict[str, float]:
-        """Targets of each named loss over the whole accumulation window."""
+        """Targets of each named loss over the whole accumulation window and all processes."""
         head = self._model.head(task)
         counts: dict[str, float] = {}
         for table in tables:
@@ -217,11 +221,18 @@ class Stepper:
     def _forward_backward(
         self, task: str, table: FeatureTable, counts: Mapping[str, float]
     ) -> dict[str, tuple[Tensor, float]]:
-        """Backpropagate one micro-batch; the sums and weights of its losses that count."""
-        batch = self._collate(task, table)
+        """Backpropagate this process's rows of a micro-batch; sums and weights of what counts.
+
+        Where there are fewer rows than processes, one row is computed at weight zero: all
+        processes go through the same modules.
+        """
+        places = self._ranks.share(table.lengths)
+        batch = self._collate(task, table.take(places if len(places) else np.array([0])))
         with autocast(self._settings.precision, self._device):
             output = self._model(batch, task)
         parts = {name: pair for name, pair in output.losses.items() if counts.get(name)}
+        if not len(places):
+            parts = {name: (value * 0.0, weight) for name, (value, weight) in parts.items()}
         if parts:
             weight = self._loss_weights.get(task, 1.0) * self._scale.value
             terms = [part_weight * value / counts[n] for n, (value, part_weight) in parts.items()]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from torch.nn import Module
+
+from bertmod.engine.counters import Counters
+from bertmod.engine.tasks import TrainingTask
 from bertmod.wording import table
 
 
@@ -23,6 +27,7 @@ class TaskResult:
         updates: Optimizer steps on this task.
         parameters: Parameters that belong to this task alone.
         retries: How often one of its steps was made again at half of the loss scale.
+        stopped: Step after which it was stopped early; None if it was not.
     """
 
     task: str
@@ -35,6 +40,41 @@ class TaskResult:
     updates: int
     parameters: int
     retries: int = 0
+    stopped: int | None = None
+
+
+def task_result(
+    task: TrainingTask,
+    counters: Counters,
+    *,
+    model: Module,
+    retries: Mapping[str, int],
+    stopped: Mapping[str, int],
+) -> TaskResult:
+    """How a task stands.
+
+    Args:
+        task: The task.
+        counters: Scores and counts of the run.
+        model: The model.
+        retries: Task id to how often one of its steps was made again.
+        stopped: Task id to the step after which it was stopped early.
+    """
+    best = counters.best.get(task.id)
+    own = (f"adapters.{task.id}.", f"heads.{task.id}.")
+    return TaskResult(
+        task=task.id,
+        metric=task.metric,
+        final=counters.scores.get(f"{task.id}/{task.metric}"),
+        best=None if best is None else best[0],
+        best_step=None if best is None else best[1],
+        baseline=task.baseline,
+        features=len(task.train),
+        updates=counters.batches[task.id],
+        parameters=sum(p.numel() for name, p in model.named_parameters() if name.startswith(own)),
+        retries=retries.get(task.id, 0),
+        stopped=stopped.get(task.id),
+    )
 
 
 HEADINGS = (
@@ -51,7 +91,7 @@ HEADINGS = (
 
 
 def render_results(results: Sequence[TaskResult], *, title: str = "") -> str:
-    """A text table of all tasks and their mean, and which tasks overflowed in fp16.
+    """A text table of all tasks and their mean; who stopped early, and who overflowed in fp16.
 
     Args:
         results: One entry per task.
@@ -62,8 +102,14 @@ def render_results(results: Sequence[TaskResult], *, title: str = "") -> str:
         rows.append(_mean(results))
     lines = table(rows, right=range(2, len(HEADINGS)))
     lines.insert(1, "-" * max(len(line) for line in lines))
+    lines += _stopped(results)
     lines += _retries(results)
     return "\n".join([title, *lines] if title else lines)
+
+
+def _stopped(results: Sequence[TaskResult]) -> list[str]:
+    steps = ", ".join(f"{r.task} after step {r.stopped:,}" for r in results if r.stopped)
+    return [f"stopped early: {steps}"] if steps else []
 
 
 def _retries(results: Sequence[TaskResult]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from bertmod.contracts.sampler import ScoreInfo
 from bertmod.data.features import FeatureTable
 from bertmod.engine.evaluate import DevSplit, EvaluationSettings, decode
+from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.model.multitask import MultiTaskModel
 
 
@@ -24,6 +25,8 @@ class TrainingTask:
         greater_is_better: Whether a higher score of that metric is better.
         loss_weight: Factor of its losses, positive.
         batch_size: Features per step if not the run's.
+        patience: Evaluations without a better score of that metric after which it trains no more,
+            positive; None: it trains to the end.
     """
 
     id: str
@@ -33,6 +36,7 @@ class TrainingTask:
     greater_is_better: bool = True
     loss_weight: float = 1.0
     batch_size: int | None = None
+    patience: int | None = None
 
     @property
     def main_split(self) -> str:
@@ -67,11 +71,22 @@ class Evaluation:
 
 
 def evaluate_tasks(
-    model: MultiTaskModel, tasks: Sequence[TrainingTask], settings: EvaluationSettings
+    model: MultiTaskModel,
+    tasks: Sequence[TrainingTask],
+    settings: EvaluationSettings,
+    *,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Answers and scores of every dev split of every task.
 
     A task's head is calibrated first, on the split of the task's metric.
+
+    Args:
+        model: The model.
+        tasks: All tasks.
+        settings: Batch size, precision and layout.
+        ranks: The processes that share the batches. The main one scores, every one gets the scores
+            and the calibrations; the answers are the main one's alone.
     """
     scores: dict[str, float] = {}
     answers: dict[tuple[str, str], Sequence[Any]] = {}
@@ -79,12 +94,18 @@ def evaluate_tasks(
         head = model.head(task.id)
         for name in sorted(task.dev, key=lambda split: split != task.main_split):
             split = task.dev[name]
-            decoded = decode(model, task.id, split.features, settings=settings)
+            decoded = decode(model, task.id, split.features, settings=settings, ranks=ranks)
+            if not ranks.is_main:
+                continue
             if name == task.main_split:
                 head.info = split.calibrate(decoded, head.info)
             answers[task.id, name] = split.answers(decoded, head.info)
             for metric, score in split.score(answers[task.id, name]).items():
                 scores[f"{task.id}/{name}/{metric}"] = float(score)
+    infos = {task.id: model.head(task.id).info for task in tasks}
+    scores, infos = ranks.from_main((scores, infos))
+    for name, info in infos.items():
+        model.head(name).info = info
     return Evaluation(scores, answers)
 
 

@@ -7,9 +7,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertmod.contracts.tracker import Tracker
+from bertmod.contracts.tracker import Tracker, TrackerContext
+from bertmod.errors import BertmodError
+from bertmod.specs import TrackerSpec
 
 LOG = logging.getLogger("bertmod")
+
+
+def build_tracker(spec: TrackerSpec, config: Any, context: TrackerContext) -> Tracker | None:
+    """A tracker; None, with a warning, if its builder fails, as where its server is out of reach.
+
+    Args:
+        spec: Its record.
+        config: Its options.
+        context: The run.
+
+    Raises:
+        BertmodError: If the builder refuses on purpose, as where a package is missing.
+    """
+    try:
+        tracker: Tracker = spec.build(config, context)
+    except BertmodError:
+        raise
+    except Exception as error:  # a third party's code: whatever it raises
+        LOG.warning("tracker %s failed and is dropped: %r", spec.name, error)
+        return None
+    return tracker
 
 
 class Trackers:

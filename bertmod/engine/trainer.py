@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.optim import Optimizer
@@ -23,23 +24,27 @@ from bertmod.engine.checkpoint import (
     restore_optimizer,
     resume_newest,
     save_checkpoint,
+    snapshot_from_main,
 )
 from bertmod.engine.counters import Counters
+from bertmod.engine.ema import WeightAverage
 from bertmod.engine.evaluate import EvaluationSettings
-from bertmod.engine.groups import IdleRule, Users, build_groups
+from bertmod.engine.groups import IdleRule, build_groups, parameter_users
 from bertmod.engine.head_infos import HeadInfos
 from bertmod.engine.interrupt import Interrupted, SignalWatch
 from bertmod.engine.keeper import Keeper, StateWriter
 from bertmod.engine.loss_scale import build_loss_scale
 from bertmod.engine.offload import build_masters
 from bertmod.engine.order import RowOrder
+from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import resolve_device, resolve_precision, warn_if_slow
 from bertmod.engine.progress import Progress
-from bertmod.engine.run_folder import RunFolder, unwritable
+from bertmod.engine.run_folder import RunFolder, unwritten
 from bertmod.engine.seeding import generator
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.step import Stepper, StepResult
-from bertmod.engine.summary import TaskResult
+from bertmod.engine.stopping import EarlyStop, TimeLimit
+from bertmod.engine.summary import TaskResult, task_result
 from bertmod.engine.tasks import Evaluation, TrainingTask, evaluate_tasks, main_scores
 from bertmod.engine.trackers import Trackers
 from bertmod.errors import CheckpointError, TrainingError
@@ -63,6 +68,8 @@ class Trainer:
         folder: Run folder, owned; None keeps nothing on disk.
         writer: Writes the model's parts into ``best/`` and ``final/``; needs ``folder``.
         trackers: Hear about steps and scores.
+        ranks: The processes that make the run together; only the main one is given ``folder``,
+            ``writer`` and ``trackers``, and all have the same model, tasks and settings.
         quiet: Whether to show nothing.
 
     Raises:
@@ -83,6 +90,7 @@ class Trainer:
         folder: RunFolder | None = None,
         writer: StateWriter | None = None,
         trackers: Sequence[Tracker] = (),
+        ranks: Ranks = ALONE,
         quiet: bool = False,
     ) -> None:
         settings = settings or TrainerSettings()
@@ -92,14 +100,19 @@ class Trainer:
         self._scale = build_loss_scale(settings.loss_scale, precision)
         warn_if_slow(precision, self.device)
         self.model = model.to(self.device)
+        self._ranks = ranks
+        ranks.take_from_main(self.model.state_dict().values())
         self._tasks = {task.id: task for task in tasks}
         self.sampler, self._folder = sampler, folder
         self._trackers, self._quiet = Trackers(trackers), quiet
-        self._users = self._parameter_users()
-        groups = build_groups(model, self._users, self.settings)
+        users = parameter_users(model, self._tasks)
+        groups = build_groups(model, users, self.settings)
         self._masters = build_masters(groups, offload=settings.offload, device=self.device)
         self._groups = self._masters.groups
-        self._idle = IdleRule(self._groups, self._users, self.settings.idle)
+        self._idle = IdleRule(self._groups, users, self.settings.idle)
+        self._average = WeightAverage(self._groups, settings.ema)
+        self._early = EarlyStop({task.id: task.patience for task in tasks})
+        self._limit = TimeLimit(settings.max_minutes)
         self._optimizer = optimizer(self._groups)
         self._stepper = Stepper(
             model,
@@ -111,6 +124,7 @@ class Trainer:
             settings=self.settings,
             device=self.device,
             loss_weights={task.id: task.loss_weight for task in tasks},
+            ranks=ranks,
         )
         self._orders = {task.id: self._row_order(task) for task in tasks}
         metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks}
@@ -164,25 +178,31 @@ class Trainer:
             try:
                 self._resume()
             except OSError as error:
-                raise TrainingError(self._write_failure(error)) from error
+                raise self._unwritten(error) from error
         progress = Progress(self.total_steps, self.steps_per_epoch, quiet=self._quiet)
         progress.start(self.step)
         try:
+            self._limit.start()
             with SignalWatch() as signals:
                 self._loop(progress, signals)
             return self.results()
         except OSError as error:
-            raise TrainingError(self._write_failure(error)) from error
+            raise self._unwritten(error) from error
         finally:
             progress.close()
             self._trackers.close()
 
     def evaluate(self) -> Evaluation:
-        """Answers and scores of every dev split of every task, as the model is now."""
+        """Answers and scores of every dev split of every task, as the model is now.
+
+        Where weights are averaged, it answers with the averages.
+        """
         settings = EvaluationSettings(
             self.settings.evaluation_batch_size, self.settings.precision, self.settings.layout
         )
-        return evaluate_tasks(self.model, list(self._tasks.values()), settings)
+        with self._average.applied(self.model):
+            tasks = list(self._tasks.values())
+            return evaluate_tasks(self.model, tasks, settings, ranks=self._ranks)
 
     def last_evaluation(self) -> Evaluation:
         """The evaluation of the model as it is now; made only if none was since the last step."""
@@ -192,7 +212,11 @@ class Trainer:
 
     def results(self) -> list[TaskResult]:
         """How each task stands."""
-        return [self._result(task) for task in self._tasks.values()]
+        retries, stopped = self._scale.retries, self._early.stopped
+        return [
+            task_result(task, self._counters, model=self.model, retries=retries, stopped=stopped)
+            for task in self._tasks.values()
+        ]
 
     def train_step(self) -> tuple[str, StepResult]:
         """Make one optimizer step: draw the task, take its next rows, update.
@@ -211,6 +235,7 @@ class Trainer:
         result = self._stepper.run(counters.step, task, micro_batches, total=self.total_steps)
         counters.step += 1
         counters.batches[task] += 1
+        self._average.update(counters.step)
         return task, result
 
     @property
@@ -224,15 +249,20 @@ class Trainer:
 
     def _loop(self, progress: Progress, signals: SignalWatch) -> None:
         while True:
-            finished = self.step >= self.total_steps
-            due = self._evaluation_due() and self._counters.evaluated_at != self.step
-            if due and (finished or signals.received is None):
+            end = self._end()
+            finished = end is not None
+            signal = signals.agreed(self._ranks)
+            due = self._evaluation_due() or (finished and self.step > 0)
+            unseen = self._counters.evaluated_at != self.step
+            if due and unseen and (finished or signal is None):
                 self._evaluate_and_keep(progress)
-            stopped = signals.received is not None and not finished
+                continue  # it may have stopped the last task
+            stopped = signal is not None and not finished
             if (stopped or finished or self._save_due()) and self._saved != self._progress:
                 self._save()
             if stopped:
-                raise Interrupted(str(signals.received), self.step)
+                self._ranks.wait()  # whoever ends first may take the others along
+                raise Interrupted(str(signal), self.step)
             if finished:
                 break
             task, result = self.train_step()
@@ -240,18 +270,31 @@ class Trainer:
                 progress.say(f"step {self.step}, task {task}: {result.retried}")
             progress.stepped(self.step, task, result)
             self._trackers.stepped(self.step, {"task": task, **result.values()})
+        if end:
+            progress.say(f"{end}: the run ends after step {self.step} of {self.total_steps}")
         if self._keeper is not None:
-            self._keeper.finished(self.step, self._main_scores())
+            with self._average.applied(self.model):
+                self._keeper.finished(self.step, self._main_scores())
         if (spared := self._masters.report(self._optimizer)) is not None:
             progress.say(spared)
 
+    def _end(self) -> str | None:
+        """Why the run ends here, empty at its planned end; None if it goes on."""
+        if self.step >= self.total_steps:
+            return ""
+        if self._early.over(self._probabilities):
+            return "no task is left to train"
+        if self._limit.used and self._ranks.largest(self._limit.up) and self.step > 0:
+            return f"training.max_minutes {self._limit.minutes:g} are up"
+        return None
+
+    def _probabilities(self, running: frozenset[str]) -> np.ndarray:
+        return self.sampler.probabilities(self.step, self._epoch, self.settings.num_epochs, running)
+
     def _draw_task(self) -> str:
-        ids = self.task_ids
-        probabilities = self.sampler.probabilities(
-            self.step, self._epoch, self.settings.num_epochs, frozenset(ids)
-        )
         draw = generator(self.settings.seed, "task", self.step)
-        return ids[int(draw.choice(len(ids), p=probabilities))]
+        probabilities = self._probabilities(self._early.running)
+        return self.task_ids[int(draw.choice(len(probabilities), p=probabilities))]
 
     def _cut(self, task: TrainingTask, indices: np.ndarray) -> list[FeatureTable]:
         size = task.batch_size or self.settings.global_batch_size
@@ -271,13 +314,6 @@ class Trainer:
             bucket_window=self.settings.bucket_window,
         )
 
-    def _parameter_users(self) -> dict[str, Users]:
-        active = {task: self.model.active(task) for task in self._tasks}
-        return {
-            name: frozenset(task for task, names in active.items() if name in names)
-            for name, _ in self.model.named_parameters()
-        }
-
     def _evaluation_due(self) -> bool:
         every = self.settings.evaluate_every or self.steps_per_epoch
         return self.step > 0 and (self.step % every == 0 or self.step >= self.total_steps)
@@ -291,11 +327,14 @@ class Trainer:
         main = main_scores(list(self._tasks.values()), scores)
         self._counters.record(list(self._tasks.values()), scores, main)
         self.sampler.observe(self.step, main)
+        stops = self._early.evaluated(self._counters, main)
         if self._keeper is not None and main:
-            self._keeper.evaluated(self.step, main)
+            with self._average.applied(self.model):
+                self._keeper.evaluated(self.step, main)
         self._trackers.evaluated(self.step, scores)
         shown = "  ".join(f"{task} {score:.4f}" for task, score in main.items())
-        progress.say(f"step {self.step}: {shown or 'no task is scored'}")
+        for line in (f"step {self.step}: {shown or 'no task is scored'}", *stops):
+            progress.say(line)
 
     def _main_scores(self) -> dict[str, float]:
         return main_scores(list(self._tasks.values()), self._counters.scores)
@@ -308,8 +347,9 @@ class Trainer:
             "clocks": self._idle,
             "heads": HeadInfos(self.model),
         }
-        if self._scale.used:
-            parts["loss_scale"] = self._scale
+        options: dict[str, Any] = {"loss_scale": self._scale, "early_stop": self._early}
+        options["time"] = self._limit
+        parts |= {name: part for name, part in options.items() if part.used}
         return parts if self._keeper is None else {**parts, "best": self._keeper}
 
     def _names(self) -> dict[int, str]:
@@ -320,10 +360,10 @@ class Trainer:
         if self._folder is None:
             return
         tensors, values = optimizer_state(self._optimizer, self._names())
-        state = {name: part.state_dict() for name, part in self._stateful().items()}
-        snapshot = Snapshot(
-            self.step, self.model.state_dict(), tensors, {**state, "optimizer": values}
-        )
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._stateful().items()}
+        state |= {"optimizer": values}
+        model, average = self.model.state_dict(), self._average.values
+        snapshot = Snapshot(self.step, model, tensors, state, average)
         path = save_checkpoint(self._folder.checkpoints, snapshot, keep=self.settings.keep)
         self._saved = self._progress
         self._trackers.saved(self.step, path)
@@ -331,47 +371,29 @@ class Trainer:
 
     def _resume(self) -> None:
         folder, keep = self._folder, self.settings.keep
-        snapshot = None if folder is None else resume_newest(folder.checkpoints, keep=keep)
+        own = None if folder is None else resume_newest(folder.checkpoints, keep=keep)
+        snapshot = snapshot_from_main(own, self._ranks)
         if snapshot is None:
             LOG.warning("no checkpoint to resume from: starting at step 0")
             self._trackers.resumed(0)
             return
         parts, state = self._stateful(), dict(snapshot.state)
         values = state.pop("optimizer")
-        if state.keys() != parts.keys():
-            raise CheckpointError(
-                f"unknown checkpoint state: {sorted(state.keys() ^ parts.keys())}"
-            )
+        if not self._ranks.is_main:
+            state.pop("best", None)
+        # a limit of time may be set, changed or lifted on the way
+        if unlike := (state.keys() ^ parts.keys()) - {"time"}:
+            raise CheckpointError(f"unknown checkpoint state: {sorted(unlike)}")
         restore_model(self.model, snapshot.model)
         self._masters.reload()
+        self._average.load(snapshot.average)
         restore_optimizer(self._optimizer, {**snapshot.optimizer, **values}, self._names())
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+        for name in parts.keys() & state.keys():
+            parts[name].load_state_dict(state[name])
         self._saved = self._progress
         LOG.info("resumed at step %d", self.step)
         self._trackers.resumed(self.step)
 
-    def _result(self, task: TrainingTask) -> TaskResult:
-        best = self._counters.best.get(task.id)
-        own = self.model.named_parameters()
-        prefixes = (f"adapters.{task.id}.", f"heads.{task.id}.")
-        return TaskResult(
-            task=task.id,
-            metric=task.metric,
-            final=self._counters.scores.get(f"{task.id}/{task.metric}"),
-            best=None if best is None else best[0],
-            best_step=None if best is None else best[1],
-            baseline=task.baseline,
-            features=len(task.train),
-            updates=self._counters.batches[task.id],
-            retries=self._scale.retries.get(task.id, 0),
-            parameters=sum(p.numel() for name, p in own if name.startswith(prefixes)),
-        )
-
-    def _write_failure(self, error: OSError) -> str:
-        where = self._folder.path if self._folder is not None else "the run folder"
-        return (
-            f"{unwritable(Path(where), error)}\n"
-            f"  stopped after step {self.step}; earlier checkpoints are intact: "
-            "go on with --resume"
-        )
+    def _unwritten(self, error: OSError) -> TrainingError:
+        folder = self._folder.path if self._folder is not None else Path("the run folder")
+        return unwritten(folder, error, step=self.step)

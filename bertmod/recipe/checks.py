@@ -139,9 +139,10 @@ def check_borrowers(draft: Draft) -> None:
 def _check_stated(draft: Draft, task: Half, uses: str) -> None:
     if task.keys.head is not None:
         draft.add((*task.path, "head"), f'"{task.id}" uses the head of "{uses}"', "leave it out")
-    if task.keys.loss_weight != 1.0:
-        what = f'"{task.id}" uses "{uses}" and trains nothing'
-        draft.add((*task.path, "loss_weight"), what, "leave it out")
+    what = f'"{task.id}" uses "{uses}" and trains nothing'
+    for key, default in (("loss_weight", 1.0), ("patience", None)):
+        if getattr(task.keys, key) != default:
+            draft.add((*task.path, key), what, "leave it out")
 
 
 def _check_borrowed(draft: Draft, task: Half, lender: Half) -> None:
@@ -181,11 +182,11 @@ def check_metrics(draft: Draft) -> None:
             if name not in known:
                 what = f'no metric called "{name}"{did_you_mean(name, known)}'
                 draft.add((*task.path, *path), what, f"available: {listed(known)}")
-        metric = task.keys.metric
-        if metric is None:
-            continue
-        names = scored(task)
-        if metric not in names:
+        metric, names = task.keys.metric, scored(task)
+        if task.keys.patience is not None and task.keys.uses is None and not names:
+            what = f"{task.label} is scored on no dev split, so it cannot be stopped by its score"
+            draft.add((*task.path, "patience"), what, "leave it out")
+        if metric is not None and metric not in names:
             what = f'{task.label} has no metric "{metric}"{did_you_mean(metric, names)}'
             draft.add((*task.path, "metric"), what, f"available: {listed(names)}")
 

@@ -209,6 +209,7 @@ def _task(draft: Draft, half: Half, head: Half | None) -> ResolvedTask:
         head=resolved_head,
         max_length=half.keys.max_length or draft.keys.data.max_length,
         batch_size=half.keys.batch_size or draft.keys.training.global_batch_size,
+        patience=half.keys.patience or draft.keys.evaluation.patience,
     )
 
 

@@ -84,11 +84,13 @@ class ResolvedTask(ResolvedSlot[TaskSpec, TaskKeys]):
         head: Its head; None if it borrows one.
         max_length: Longest row, tokens.
         batch_size: Features of one of its optimizer steps.
+        patience: Evaluations without a better score after which it trains no more; None: never.
     """
 
     head: ResolvedSlot[HeadSpec, NoKeys] | None
     max_length: int
     batch_size: int
+    patience: int | None
 
     @property
     def trains(self) -> bool:

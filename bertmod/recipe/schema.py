@@ -100,6 +100,13 @@ class TrainingKeys(Envelope):
         description="Optimizer steps of an epoch, at least 1; null: the tasks' summed sizes over "
         "global_batch_size, rounded up.",
     )
+    max_minutes: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Time after which the run ends at the next step, minutes, above 0; the parts "
+        "before a resume count; null: no limit.",
+    )
     global_batch_size: int = Field(
         32, ge=1, description="Features of an optimizer step over all processes, at least 1."
     )
@@ -122,6 +129,14 @@ class TrainingKeys(Envelope):
         "again: dynamic starts at 65536 and doubles after 2,000 good steps; a number, from 2**-14 "
         "to 2**32, is where it starts, and it never grows.",
     )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of an exponential moving average of what trains, above 0, below 1, "
+        "which is what evaluations score and best/ and final/ keep; step n decays by at most "
+        "(1 + n) / (10 + n); null: no average.",
+    )
     offload: Literal["cpu"] | None = Field(
         None,
         description="cpu: fp32 copies of the parameters and the optimizer's state are in host "
@@ -132,8 +147,11 @@ class TrainingKeys(Envelope):
         pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
         description="auto, cpu, cuda, or cuda:N for the N-th GPU from 0.",
     )
-    parallel: Literal["auto", "single"] = Field(
-        "auto", description="How processes share a step; single: there is one."
+    parallel: Literal["auto", "single", "ddp"] = Field(
+        "auto",
+        description="How processes share a step: single: there is one; ddp: each has the whole "
+        "model and computes its part of the rows; auto: ddp under --nproc or torchrun, else "
+        "single.",
     )
     layout: Literal["packed", "padded"] = Field(
         "packed",
@@ -148,6 +166,13 @@ class EvaluationKeys(Envelope):
         None, ge=1, description="Optimizer steps between evaluations; null: once an epoch."
     )
     batch_size: int = Field(64, ge=1, description="Features of an evaluation batch, at least 1.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Evaluations in a row without a better score of its metric after which a task "
+        "is trained no more, at least 1; those before which it made no step do not count; null: "
+        "every task trains to the end.",
+    )
     select: Literal["mean", "sum"] = Field(
         "mean",
         description="mean keeps the best mean over tasks and each task's best; sum keeps the best "
@@ -236,6 +261,12 @@ class TaskKeys(Envelope):
         ge=1,
         description="Features of one of its optimizer steps, at least 1; null: "
         "training.global_batch_size.",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Evaluations without a better score of its metric after which it is trained "
+        "no more, at least 1; null: evaluation.patience.",
     )
 
 

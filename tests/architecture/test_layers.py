@@ -30,6 +30,7 @@ LEVELS = {
     "assemble": 7,
     "library": 7,
     "inference": 8,
+    "machine": 8,
     "planning": 8,
     "scaffold": 8,
     "convert": 9,

@@ -25,6 +25,7 @@ LIGHT = {
     "registry",
     "recipe",
     "scaffold",
+    "machine",
     "cli",
 }
 HEAVY = {"torch", "sklearn", "scipy", "tensorboard", "transformers", "tensorflow"}

@@ -303,7 +303,8 @@ def test_resume_with_a_changed_recipe(here, trained, fingerprint) -> None:
         f"{recipe} does not go on with this run: 2 problems\n"
         "  seed\n"
         "      42 when the run began, 3 now\n"
-        "      of a changed recipe a larger training.num_epochs and training.offload are taken\n"
+        "      of a changed recipe these are taken: a larger training.num_epochs, "
+        "training.max_minutes, training.offload, training.parallel\n"
         "  training.num_epochs\n"
         "      2 when the run began, 1 now\n"
         "      a run can be made longer, not shorter\n",

@@ -129,7 +129,8 @@ def test_a_changed_recipe_names_the_seed(here, two) -> None:
         "two.json, runs/two/seed-1 does not go on with this run: 1 problem\n"
         "  optimizer.learning_rate\n"
         "      0.001 when the run began, 0.5 now\n"
-        "      of a changed recipe a larger training.num_epochs and training.offload are taken\n",
+        "      of a changed recipe these are taken: a larger training.num_epochs, "
+        "training.max_minutes, training.offload, training.parallel\n",
     )
     assert not Path("runs/two/seed-2").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from bertmod import SamplerContext
 from bertmod.data.features import Column, FeatureTable
 from bertmod.engine import offload
 from bertmod.engine.evaluate import ScoredFeatures
+from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.tasks import TrainingTask
 from bertmod.engine.trainer import Trainer
@@ -109,6 +111,7 @@ def toy_trainer(
     folder: Any = None,
     writer: Any = None,
     trackers: Sequence[Any] = (),
+    ranks: Ranks = ALONE,
     **settings: Any,
 ) -> Trainer:
     """A trainer of a toy model, on the CPU in fp32 unless the settings say otherwise."""
@@ -139,6 +142,7 @@ def toy_trainer(
         folder=folder,
         writer=writer,
         trackers=trackers,
+        ranks=ranks,
         quiet=True,
     )
 
@@ -183,6 +187,19 @@ def toy() -> type[Toy]:
     return Toy
 
 
+@pytest.fixture(scope="session")
+def in_processes() -> Callable[..., list[Any]]:
+    """What a function of the ranks returns in each of two processes, or more: ``processes.py``."""
+    path = Path(__file__).with_name("processes.py")
+    spec = importlib.util.spec_from_file_location("bertmod_test_processes", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Callable[..., list[Any]] = module.in_processes
+    return found
+
+
 RECIPE = {
     "tasks": [{"name": "rte"}, {"name": "stsb"}],
     "encoder": {
@@ -216,11 +233,15 @@ class Ended:
         status: Exit status; negative: the signal that killed it.
         out: What it wrote on standard output.
         err: What it wrote on standard error.
+        others: The statuses of the processes beside the first.
+        others_err: What they wrote on standard error.
     """
 
     status: int
     out: str
     err: str
+    others: tuple[int, ...] = ()
+    others_err: tuple[str, ...] = ()
 
 
 class Program:
@@ -251,6 +272,9 @@ class Program:
         kill_after: float | None = None,
         term_at_step: int | None = None,
         signal: str = "SIGTERM",
+        processes: int = 1,
+        struck_rank: int = 0,
+        more_words: dict[int, list[str]] | None = None,
     ) -> Ended:
         """Run ``bertmod`` with these words to its end.
 
@@ -261,6 +285,9 @@ class Program:
             kill_after: Kill it so many seconds after training began.
             term_at_step: Send it ``signal`` within this step.
             signal: Name of that signal.
+            processes: How many processes make the run together.
+            struck_rank: Which of them is killed or gets the signal.
+            more_words: Words that some of them are given beside the others.
         """
         request = {
             "words": [str(word) for word in words],
@@ -269,14 +296,19 @@ class Program:
             "kill_after": kill_after,
             "term_at_step": term_at_step,
             "signal": signal,
+            "processes": processes,
+            "struck_rank": struck_rank,
+            "more_words": more_words or {},
         }
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
         answer = json.loads(self._server.stdout.readline())
-        out, err = (self._folder / name for name in ("out.txt", "err.txt"))
-        return Ended(answer["status"], out.read_text(), err.read_text())
+        status, *others = answer["statuses"]
+        out, err = ((self._folder / name).read_text() for name in ("out.txt", "err.txt"))
+        errs = [(self._folder / f"err-{rank}.txt").read_text() for rank in range(1, processes)]
+        return Ended(status, out, err, tuple(others), tuple(errs))
 
     @property
     def changes(self) -> int:

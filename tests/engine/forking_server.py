@@ -19,6 +19,7 @@ import sklearn.metrics
 import torch
 import torch._dynamo
 import torch.utils.tensorboard
+from torch.distributed import TCPStore
 
 import bertmod.assemble.run
 import bertmod.engine.trainer
@@ -90,12 +91,16 @@ def arm_steps(request: dict[str, Any]) -> None:
     trainer.train_step = train_step
 
 
-def child(request: dict[str, Any]) -> int:
+def child(request: dict[str, Any], rank: int) -> int:
     folder = Path(request["folder"])
-    for number, name in ((1, "out.txt"), (2, "err.txt")):
-        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    suffix = f"-{rank}" if rank else ""
+    for number, name in ((1, "out"), (2, "err")):
+        path = folder / f"{name}{suffix}.txt"
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.close(0)
-    words = request["words"]
+    words = request["words"] + request["more_words"].get(str(rank), [])
+    if rank != request["struck_rank"]:
+        request |= {"kill_at": None, "kill_after": None, "term_at_step": None}
     if request["kill_at"] is not None:
         output = Path(words[words.index("--output") + 1])
         arm_changes(output, request["kill_at"], folder / "changes.txt")
@@ -108,16 +113,33 @@ def child(request: dict[str, Any]) -> int:
         sys.stderr.flush()
 
 
+def start(request: dict[str, Any]) -> list[int]:
+    """Exit statuses of as many processes as are asked for, started as torchrun does."""
+    size = request["processes"]
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) if size > 1 else None
+    started = []
+    for rank in range(size):
+        pid = os.fork()
+        if pid == 0:
+            if store is not None:
+                os.environ |= {
+                    "RANK": str(rank),
+                    "LOCAL_RANK": str(rank),
+                    "WORLD_SIZE": str(size),
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": str(store.port),
+                    "TORCHELASTIC_USE_AGENT_STORE": "True",
+                }
+            os._exit(child(request, rank))
+        started.append(pid)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in started]
+
+
 def serve() -> None:
     assert PRELOADED
     torch.set_num_threads(1)
     for line in sys.stdin:
-        request = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            os._exit(child(request))
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        print(json.dumps({"status": status}), flush=True)
+        print(json.dumps({"statuses": start(json.loads(line))}), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bertmod import EmptyConfig, OptimizerSpec, SamplerSpec, hookimpl
+from bertmod import (
+    EmptyConfig,
+    OptimizerSpec,
+    PluginError,
+    SamplerSpec,
+    TrackerContext,
+    TrackerSpec,
+    hookimpl,
+)
 
 BERTMOD_CONTRACT = 1
 
@@ -42,6 +53,57 @@ def build_still(config, groups):
             return None
 
     return Still([{"params": [p for _, p in group.parameters]} for group in groups], lr=0.0)
+
+
+class Service:
+    """A tracking service's client, as a stranger writes it: one record a step, an id to resume by.
+
+    Its calls are written down where a server would hear them.
+    """
+
+    def __init__(self, context: TrackerContext) -> None:
+        self.calls = context.folder / "service.jsonl"
+        run_id = f"{context.folder.name}-{context.recipe['seed']}"
+        self._call("init", id=run_id, resume="allow", config=context.recipe)
+
+    def resumed(self, step: int) -> None:
+        self._call("define_rewind", step=step)
+
+    def stepped(self, step: int, values: Mapping[str, Any]) -> None:
+        task = values["task"]
+        self._call("log", step=step, data={f"{task}/loss": values["loss"]})
+
+    def evaluated(self, step: int, scores: Mapping[str, float]) -> None:
+        self._call("log", step=step, data=dict(scores))
+
+    def saved(self, step: int, path: Path) -> None:
+        self._call("log_artifact", step=step, path=path.name)
+
+    def close(self) -> None:
+        self._call("finish")
+
+    def _call(self, name: str, **arguments: Any) -> None:
+        if "BERTMOD_TEST_NO_SERVICE" in os.environ:
+            raise ConnectionError("no service")
+        with self.calls.open("a") as stream:
+            stream.write(json.dumps({"call": name, **arguments}) + "\n")
+
+
+def build_unable(config, context):
+    raise PluginError('needs a package that is not installed: pip install "a-client"')
+
+
+@hookimpl
+def bertmod_trackers() -> Iterator[TrackerSpec]:
+    yield TrackerSpec(
+        name="service",
+        config=EmptyConfig,
+        build=lambda _, context: Service(context),
+        summary="Calls a tracking service.",
+    )
+    yield TrackerSpec(
+        name="unable", config=EmptyConfig, build=build_unable, summary="Lacks a package."
+    )
 
 
 @hookimpl

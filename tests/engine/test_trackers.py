@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +106,71 @@ def test_a_run_without_checkpoint_begins_again(toy, tmp_path, caplog) -> None:
         toy.trainer(folder=folder, trackers=[listener], **SETTINGS).fit(resume=True)
     assert [event[:2] for event in listener.heard][:2] == [("resumed", 0), ("stepped", 1)]
     assert "no checkpoint to resume from: starting at step 0" in caplog.text
+
+
+# A tracking service's client, installed as a plugin: the hook is all that it needs.
+
+
+def calls(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "service.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def recipe(write_recipe, tmp_path) -> Path:
+    return write_recipe(tmp_path / "recipe", trackers=[{"name": "service"}])
+
+
+@pytest.mark.slow
+def test_a_service_hears_a_run_that_is_stopped_and_resumed(program, recipe, tmp_path) -> None:
+    run = tmp_path / "run"
+    assert program("run", recipe, "--output", run, "--quiet", term_at_step=10).status == 130
+    ended = program("run", recipe, "--output", run, "--quiet", "--resume")
+    assert ended.status == 0, ended.err
+    heard = calls(run)
+    begins = [call for call in heard if call["call"] == "init"]
+    assert [call["id"] for call in begins] == ["run-42", "run-42"]
+    assert begins[0]["config"]["training"]["num_epochs"] == 3
+    assert [call["step"] for call in heard if call["call"] == "define_rewind"] == [10]
+    losses = [call for call in heard if call["call"] == "log" and "loss" in str(call["data"])]
+    assert [call["step"] for call in losses] == list(range(1, 25))
+    scores = [
+        call for call in heard if call["call"] == "log" and "rte/dev/accuracy" in call["data"]
+    ]
+    assert [call["step"] for call in scores] == [4, 8, 12, 16, 20, 24]
+    assert {"step-00000010", "step-00000024"} <= {call.get("path") for call in heard}
+    assert [call["call"] for call in heard if call["call"] == "finish"] == ["finish", "finish"]
+
+
+@pytest.fixture
+def here_with(program, tmp_path):
+    """Runs a recipe in a process of its own, with variables of its own."""
+
+    def run(recipe: Path, **variables: str):
+        words = ["run", recipe, "--output", tmp_path / "run", "--quiet"]
+        done = subprocess.run(
+            [sys.executable, "-m", "bertmod", *map(str, words)],
+            env={**program.environment, **variables},
+            capture_output=True,
+            text=True,
+        )
+        return done.returncode, done.stderr, tmp_path / "run"
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_service_out_of_reach_stops_nothing(recipe, here_with) -> None:
+    """Neither when it is built nor later; what was asked for on purpose is an error at once."""
+    status, err, run = here_with(recipe, BERTMOD_TEST_NO_SERVICE="1")
+    assert status == 0
+    assert "WARNING: tracker service failed and is dropped: ConnectionError('no service')" in err
+    assert (run / "final").is_dir()
+
+
+@pytest.mark.slow
+def test_a_tracker_that_lacks_a_package_is_refused(program, write_recipe, tmp_path) -> None:
+    recipe = write_recipe(tmp_path / "recipe", trackers=[{"name": "unable"}])
+    ended = program("run", recipe, "--output", tmp_path / "run", "--quiet")
+    assert ended.status == 2
+    assert ended.err == ('error: needs a package that is not installed: pip install "a-client"\n')
+    assert not (tmp_path / "run").exists()

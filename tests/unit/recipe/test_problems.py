@@ -59,8 +59,8 @@ def test_options_slot_keys_and_envelope_are_checked_in_one_pass(report):
         "      Length of the run, epochs; at least 1.\n"
         "  training.gradient_accumulation_step\n"
         '      unknown option, did you mean "gradient_accumulation_steps"?\n'
-        '      "training" takes: num_epochs, steps_per_epoch, global_batch_size, '
-        "gradient_accumulation_steps, dropout_epochs, precision, loss_scale, offload, device, "
+        '      "training" takes: num_epochs, steps_per_epoch, max_minutes, global_batch_size, '
+        "gradient_accumulation_steps, dropout_epochs, precision, loss_scale, ema, offload, device, "
         "parallel, layout\n"
         "  training.device\n"
         '      expected a string that matches ^(auto|cpu|cuda(:[0-9]+)?)$, not "tpu"\n'

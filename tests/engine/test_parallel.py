@@ -1,0 +1,241 @@
+"""Several processes that share every step make the same run as one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bertmod.assemble.agreement import require_same_files
+from bertmod.engine import parallel
+from bertmod.engine.evaluate import EvaluationSettings, decode
+from bertmod.engine.parallel import ALONE, Ranks
+from bertmod.errors import DataError
+
+STEPS = 50
+LINEAR = {
+    "optimizer": "bert_adam",
+    "schedule": "linear",
+    "num_epochs": 1,
+    "steps_per_epoch": STEPS,
+    "learning_rate": 1e-3,
+}
+
+
+def made(toy, ranks, *, steps=STEPS, rows=42, dropout=0.0, **options):
+    """What some steps of two tasks gave, then the parameters, the scores and the loss scale."""
+    model = toy.model(dropout=dropout)
+    tasks = [toy.task(task, count=rows, dev=25) for task in model.tasks]
+    trainer = toy.trainer(model, tasks, ranks=ranks, **options)
+    results = [trainer.train_step()[1] for _ in range(steps)]
+    values = {name: value.numpy() for name, value in model.state_dict().items()}
+    return results, values, trainer.evaluate().scores, trainer._scale.state_dict()
+
+
+def assert_same_course(alone, shared, *, loss: float = 1e-6, weights: float = 1e-5) -> None:
+    for name in ("loss", "grad_norm"):
+        ours, theirs = ([getattr(each, name) for each in part[0]] for part in (shared, alone))
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=loss, err_msg=name)
+    for name in ("features", "tokens", "learning_rates"):
+        assert [getattr(a, name) for a in shared[0]] == [getattr(b, name) for b in alone[0]]
+    for name, value in alone[1].items():
+        np.testing.assert_allclose(shared[1][name], value, rtol=0, atol=weights, err_msg=name)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("idle", ["lazy", "dense", "own_clock"])
+def test_fifty_steps_of_two_processes_are_those_of_one(
+    toy, in_processes, idle, accumulation
+) -> None:
+    """Two tasks with PALs, passes of five batches of 8 rows and a ragged one of 2."""
+    options = {**LINEAR, "idle": idle, "gradient_accumulation_steps": accumulation}
+    alone = made(toy, ALONE, **options)
+    first, second = in_processes(lambda ranks: made(toy, ranks, **options))
+    assert_same_course(alone, first)
+    assert first[0] == second[0]
+    assert first[2] == second[2]
+    for name, value in first[1].items():
+        assert np.array_equal(value, second[1][name]), name
+
+
+def test_a_process_without_rows(toy, in_processes) -> None:
+    """Ragged batches of two rows for three processes; buckets of a few gradients."""
+    alone = made(toy, ALONE, **LINEAR)
+
+    def child(ranks):
+        parallel.BUCKET = 300
+        return made(toy, ranks, **LINEAR)
+
+    shared = in_processes(child, 3)
+    assert_same_course(alone, shared[0])
+    for name, value in shared[0][1].items():
+        assert np.array_equal(value, shared[2][1][name]), name
+
+
+def test_offload_changes_nothing(toy, in_processes, host_copies) -> None:
+    kinds = [
+        in_processes(lambda ranks, kind=kind: made(toy, ranks, steps=8, offload=kind))[1]
+        for kind in (None, "cpu")
+    ]
+    assert kinds[0][0] == kinds[1][0]
+    for name, value in kinds[0][1].items():
+        assert np.array_equal(value, kinds[1][1][name]), name
+
+
+def test_dropout_differs_between_processes_and_repeats(toy, in_processes) -> None:
+    runs = [in_processes(lambda ranks: made(toy, ranks, steps=4, dropout=0.5))[0] for _ in range(2)]
+    assert runs[0][0] == runs[1][0]
+    twice = in_processes(
+        lambda ranks: made(toy, ranks, steps=4, dropout=0.5, global_batch_size=4)[0][0].loss
+    )
+    alone = made(toy, ALONE, steps=4, dropout=0.5, global_batch_size=4)[0][0].loss
+    assert twice[0] == twice[1] != alone
+
+
+def test_an_overflow_in_one_process_is_retried_by_all(toy, in_processes) -> None:
+    """The second process finds infinities in its third step; both halve the scale there."""
+
+    def child(ranks):
+        calls = iter(range(100))
+        original = Ranks.sum_gradients
+
+        def overflows(self, gradients):
+            if next(calls) == 2 and self.rank == 1:
+                gradients[0].view(-1)[0] = float("inf")
+            original(self, gradients)
+
+        Ranks.sum_gradients = overflows
+        return made(toy, ranks, steps=5, precision="fp16")
+
+    first, second = in_processes(child)
+    assert [result.retries for result in first[0]] == [0, 0, 1, 0, 0]
+    assert [result.loss_scale for result in first[0]] == [65536, 65536, 32768, 32768, 32768]
+    assert first[0] == second[0]
+    assert first[3] == second[3]
+    for name, value in first[1].items():
+        assert np.array_equal(value, second[1][name]), name
+
+
+def test_answers_are_those_of_one_process_to_the_last_digit(toy, in_processes) -> None:
+    model = toy.model()
+    model.train()
+    features = toy.features("flag", 29)
+    settings = EvaluationSettings(batch_size=4)
+
+    def answers(ranks):
+        given = decode(model, "flag", features, settings=settings, ranks=ranks)
+        assert model.training
+        return [arrays["probabilities"] for arrays in given]
+
+    alone = answers(ALONE)
+    for size in (2, 3):
+        first, *others = in_processes(answers, size)
+        assert np.array_equal(np.stack(first), np.stack(alone))
+        assert others == [[]] * (size - 1)
+
+
+def test_more_processes_than_batches(toy, in_processes) -> None:
+    model, features = toy.model(), toy.features("size", 3)
+    first, second = in_processes(
+        lambda ranks: len(
+            decode(model, "size", features, settings=EvaluationSettings(), ranks=ranks)
+        )
+    )
+    assert (first, second) == (3, 0)
+    nothing = features.take(np.array([], dtype=np.int64))
+    assert decode(model, "size", nothing, settings=EvaluationSettings()) == []
+
+
+def test_every_process_gets_scores_and_calibrations(toy, in_processes) -> None:
+    def child(ranks):
+        model = toy.model()
+        tasks = [toy.task(task) for task in model.tasks]
+        dev = tasks[0].dev["dev"]
+
+        class Tuned(type(dev)):
+            def calibrate(self, decoded, info):
+                assert ranks.is_main
+                return replace(info, calibration={"threshold": 0.25})
+
+        split = Tuned(dev.features, dev.scorer)
+        tasks[0] = replace(tasks[0], dev={"dev": split})
+        evaluation = toy.trainer(model, tasks, ranks=ranks).evaluate()
+        return evaluation.scores, model.head("flag").info.calibration, len(evaluation.answers)
+
+    first, second = in_processes(child)
+    assert first[:2] == second[:2]
+    assert first[1] == {"threshold": 0.25}
+    assert (first[2], second[2]) == (2, 0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_every_row_is_in_one_share(size) -> None:
+    lengths = np.random.default_rng(0).integers(3, 128, 29)
+    shares = [Ranks(rank, size).share(lengths) for rank in range(size)]
+    assert np.array_equal(np.sort(np.concatenate(shares)), np.arange(29))
+    assert all(np.array_equal(share, np.sort(share)) for share in shares)
+    counts = [len(share) for share in shares]
+    assert max(counts) - min(counts) <= 1
+    tokens = [lengths[share].sum() for share in shares]
+    assert max(tokens) - min(tokens) <= 128
+
+
+def test_the_model_is_the_main_process_s(toy, in_processes) -> None:
+    def child(ranks):
+        model = toy.model(seed=ranks.rank)
+        toy.trainer(model, ranks=ranks)
+        return {name: value.numpy() for name, value in model.state_dict().items()}
+
+    first, second = in_processes(child)
+    for name, value in first.items():
+        assert np.array_equal(value, second[name]), name
+
+
+def test_different_files_are_found(in_processes) -> None:
+    def child(ranks):
+        lock = {
+            "data": {"/data/RTE/train.tsv": "a", "/data/RTE/dev.tsv": f"b{ranks.rank}"},
+            "checkpoint": {"/bert/model.safetensors": "c"} if ranks.is_main else {},
+            "bertmod": "1.0",
+            "libraries": {"torch": "2.9"},
+        }
+        try:
+            require_same_files(lock, ranks)
+        except DataError as error:
+            return str(error)
+        return ""
+
+    said = in_processes(child)
+    assert said[0] == said[1]
+    assert said[0] == (
+        "process 1 does not have what process 0 has:\n"
+        "  data file /data/RTE/dev.tsv\n"
+        "  checkpoint file /bert/model.safetensors\n"
+        "  give every machine the same files and the same versions"
+    )
+
+
+def test_tensors_of_every_kind_are_sent(in_processes) -> None:
+    own = {
+        "half": torch.arange(6, dtype=torch.bfloat16).view(2, 3).T,
+        "count": torch.tensor(7),
+        "none": torch.empty(0, 3),
+        "flags": torch.tensor([True, False]),
+    }
+
+    def child(ranks):
+        found = ranks.tensors_from_main(own if ranks.is_main else None)
+        assert found.keys() == own.keys()
+        return all(torch.equal(found[name], own[name]) for name in own)
+
+    assert in_processes(child) == [True, True]
+
+
+def test_sums_and_the_largest(in_processes) -> None:
+    def child(ranks):
+        sums = ranks.sums({"b": 1.0 + ranks.rank, "a": 1e-17})
+        return list(sums.items()), ranks.largest(5 - ranks.rank), ranks.gathered(ranks.rank)
+
+    assert in_processes(child) == [([("b", 3.0), ("a", 2e-17)], 5, [0, 1])] * 2

@@ -1,0 +1,303 @@
+"""The program in several processes: kills, signals, resuming, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow
+
+LAST = 24
+LOST = "error: another process of this run ended or does not answer: "
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory, write_recipe) -> Path:
+    """Two tasks, a sampler that listens to evaluations, idle moments, 24 steps."""
+    return write_recipe(tmp_path_factory.mktemp("recipe"), sampler={"name": "listener"})
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, program, recipe) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    ended = program("run", recipe, "--output", run, "--quiet", processes=2)
+    assert ended.status == 0, ended.err
+    assert ended.others == (0,)
+    assert ended.others_err == ("",)
+    return run
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by its path in it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def rows(run: Path, *events: str) -> list[dict]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    return [row for row in found if row["event"] in events]
+
+
+def assert_same_run(run: Path, whole: Path) -> None:
+    """Weights, optimizer state, counters, bests, rows, scores and predictions, bit for bit."""
+    for part in ("final", "best", "predictions", f"checkpoints/step-{LAST:08d}"):
+        ours, theirs = content(run / part), content(whole / part)
+        assert ours.keys() == theirs.keys(), part
+        assert [name for name in ours if ours[name] != theirs[name]] == [], part
+    assert rows(run, "step", "evaluation") == rows(whole, "step", "evaluation")
+    assert not (run / "run.pid").exists()
+
+
+def finish(program, recipe: Path, run: Path, *, processes: int):
+    """Go on with a run, or start it if it had not begun."""
+    words = ["--resume"] if (run / "recipe.json").exists() else []
+    ended = program("run", recipe, "--output", run, "--quiet", *words, processes=processes)
+    assert ended.status == 0, ended.err
+    return ended
+
+
+def test_what_a_run_of_two_processes_leaves(uninterrupted) -> None:
+    assert len(rows(uninterrupted, "step")) == LAST
+    assert json.loads((uninterrupted / "recipe.json").read_text())["training"]["parallel"] == "ddp"
+    assert json.loads((uninterrupted / "lock.json").read_text())["processes"] == 2
+    assert sorted(path.name for path in (uninterrupted / "predictions").iterdir())
+
+
+def test_two_processes_score_as_one(program, write_recipe, tmp_path) -> None:
+    """Evaluation batches of 7 rows are dealt to both; an optimizer that moves nothing."""
+    still = write_recipe(
+        tmp_path,
+        optimizer={"name": "still"},
+        evaluation={"batch_size": 7},
+        training={"num_epochs": 1, "dropout_epochs": 0},
+    )
+    runs = [tmp_path / f"run{size}" for size in (1, 2)]
+    for size, run in enumerate(runs, start=1):
+        ended = program("run", still, "--output", run, "--quiet", processes=size)
+        assert ended.status == 0, ended.err
+    assert rows(runs[0], "evaluation") == rows(runs[1], "evaluation")
+    assert content(runs[0] / "predictions") == content(runs[1] / "predictions")
+    losses = [[row["loss"] for row in rows(run, "step")] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+KILLS = 4
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_killed_process_stops_the_run_which_resumes_bit_equal(
+    program, recipe, uninterrupted, tmp_path, number
+) -> None:
+    draw, run = random.Random(number), tmp_path / "run"
+    struck = number % 2
+    strike = (
+        {"kill_after": draw.uniform(0.05, 0.6)} if struck else {"kill_at": draw.randrange(20, 300)}
+    )
+    ended = program(
+        "run", recipe, "--output", run, "--quiet", processes=2, struck_rank=struck, **strike
+    )
+    statuses, said = (ended.status, *ended.others), (ended.err, *ended.others_err)
+    if statuses != (0, 0):  # it may be killed when it is nearly done
+        assert statuses[struck] == -9
+        assert statuses[1 - struck] == 1
+        assert said[1 - struck].startswith(LOST)
+        assert "Traceback" not in said[1 - struck]
+    finish(program, recipe, run, processes=2)
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.parametrize("struck", [0, 1])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_to_any_process_stops_all_after_the_step(
+    program, recipe, uninterrupted, tmp_path, struck, name
+) -> None:
+    run = tmp_path / "run"
+    ended = program(
+        "run",
+        recipe,
+        "--output",
+        run,
+        "--quiet",
+        processes=2,
+        struck_rank=struck,
+        term_at_step=10,
+        signal=name,
+    )
+    told = f"error: stopped by {name} after step 10; go on with --resume\n"
+    assert (ended.status, ended.others) == (130, (130,))
+    assert ended.err == told
+    assert (run / "checkpoints" / "step-00000010").is_dir()
+    finish(program, recipe, run, processes=2)
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_resuming_with_another_number_of_processes(
+    program, recipe, tmp_path, before, after
+) -> None:
+    run = tmp_path / "run"
+    stopped = program("run", recipe, "--output", run, "--quiet", processes=before, term_at_step=10)
+    assert stopped.status == 130, stopped.err
+    first = rows(run, "step")
+    finish(program, recipe, run, processes=after)
+    steps = rows(run, "step")
+    assert steps[:10] == first
+    assert [row["step"] for row in steps] == list(range(1, LAST + 1))
+    settled = json.loads((run / "recipe.json").read_text())["training"]["parallel"]
+    assert settled == ("single", "ddp")[after - 1]
+    assert json.loads((run / "lock.json").read_text())["processes"] == after
+
+
+def test_processes_with_different_recipes(program, recipe, tmp_path) -> None:
+    run = tmp_path / "run"
+    ended = program(
+        "run",
+        recipe,
+        "--output",
+        run,
+        processes=2,
+        more_words={1: ["--set", "optimizer.learning_rate=0.5"]},
+    )
+    assert (ended.status, ended.others) == (2, (2,))
+    assert ended.err == (
+        "the processes of this run have different recipes: 1 problem\n"
+        "  optimizer.learning_rate\n"
+        "      0.003 in process 0, 0.5 in process 1\n"
+    )
+    assert not run.exists()
+
+
+def test_what_cannot_be_shared(program, write_recipe, tmp_path) -> None:
+    recipe = write_recipe(
+        tmp_path,
+        tasks=[{"name": "rte"}, {"name": "stsb", "batch_size": 6}],
+        training={"parallel": "single", "gradient_accumulation_steps": 2, "device": "cuda:0"},
+    )
+    ended = program("run", recipe, "--output", tmp_path / "run", processes=2)
+    assert (ended.status, ended.others) == (2, (2,))
+    assert ended.err == (
+        f"{recipe}: 3 problems\n"
+        "  training.parallel\n"
+        '      "single" is for one process, and there are 2\n'
+        '      accepted here: "auto" or "ddp"\n'
+        "      or start one process\n"
+        "  training.device\n"
+        '      "cuda:0" is one GPU, and each of 2 processes has its own\n'
+        '      accepted here: "auto", "cpu" or "cuda"\n'
+        "  tasks[1].batch_size\n"
+        "      6 cannot be shared evenly by 2 processes times gradient_accumulation_steps 2\n"
+        "      use a multiple of 4, or 1, 3 processes\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_processes_than_cores(program, recipe, tmp_path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    ended = program("run", recipe, "--output", tmp_path / "run", "--nproc", "999")
+    assert ended.status == 2
+    assert ended.err == (
+        "this machine: 1 problem\n"
+        "  --nproc\n"
+        f"      999 processes, and this machine has {cores} cores\n"
+        f"      use at most {cores}\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_ddp_of_one_process(program, recipe, tmp_path) -> None:
+    run = tmp_path / "run"
+    words = ("--set", 'training.parallel="ddp"', "--set", "training.num_epochs=1", "--nproc", "1")
+    ended = program("run", recipe, "--output", run, "--quiet", *words)
+    assert ended.status == 0, ended.err
+    assert json.loads((run / "recipe.json").read_text())["training"]["parallel"] == "ddp"
+
+
+def test_nproc_beside_what_does_not_go_with_it(program, recipe, tmp_path) -> None:
+    twice = program("run", recipe, "--output", tmp_path / "run", "--nproc", "2", processes=2)
+    assert twice.status == 2
+    assert twice.err == (
+        "error: Invalid value for '--nproc': torchrun has started 2 processes already; "
+        "leave it out\ntry: bertmod run --help\n"
+    )
+    seeds = program("run", recipe, "--output", tmp_path / "run", "--nproc", "2", "--seeds", "1,2")
+    assert seeds.status == 2
+    assert seeds.err == (
+        "error: Invalid value: a series of seeds is made by one process; make one run for each "
+        "seed: --set seed=1 --nproc N --output DIR\ntry: bertmod run --help\n"
+    )
+
+
+def started(program, recipe: Path, run: Path, *words: str) -> subprocess.Popen[str]:
+    """``--nproc 2`` as a user starts it, once it has saved."""
+    before = set(run.glob("checkpoints/step-*"))
+    options = ["--output", run, "--nproc", "2", "--quiet", "--set", "training.num_epochs=5000"]
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "bertmod", "run", recipe, *options, *words],
+        env=program.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 120
+    while not set(run.glob("checkpoints/step-*")) - before:
+        assert launcher.poll() is None, launcher.communicate()[1]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return launcher
+
+
+def workers(launcher: subprocess.Popen[str]) -> list[int]:
+    """Process ids of the processes that a launcher started, by rank."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+
+    def rank(pid: str) -> int:
+        given = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        return int(next(each for each in given if each.startswith("RANK=")).removeprefix("RANK="))
+
+    return [int(pid) for pid in sorted(children, key=rank)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
+def test_nproc_as_a_user_starts_it(program, recipe, tmp_path) -> None:
+    """A killed process ends the launcher and the rest; a signal to the launcher reaches all."""
+    run = tmp_path / "run"
+    launcher = started(program, recipe, run)
+    os.kill(workers(launcher)[1], signal.SIGKILL)
+    said = launcher.communicate(timeout=60)[1]
+    assert launcher.returncode == 1
+    assert said == (
+        "error: process 1 of 2 (from 0) was killed by SIGKILL; the others were stopped\n"
+        "  go on with the same command and --resume\n"
+    )
+    launcher = started(program, recipe, run, "--resume")
+    launcher.send_signal(signal.SIGTERM)
+    said = launcher.communicate(timeout=60)[1]
+    assert launcher.returncode == 130
+    step = max(int(path.name.removeprefix("step-")) for path in run.glob("checkpoints/step-*"))
+    assert said == f"error: stopped by SIGTERM after step {step}; go on with --resume\n"
+    assert not (run / "run.pid").exists()
+
+
+@pytest.mark.multigpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
+def test_two_gpus(program, write_recipe, tmp_path) -> None:
+    training = {"num_epochs": 1, "dropout_epochs": 0, "device": "cuda"}
+    recipe, runs = write_recipe(tmp_path, training=training), [tmp_path / "one", tmp_path / "two"]
+    for words, run in zip(((), ("--nproc", "2")), runs, strict=True):
+        words = [sys.executable, "-m", "bertmod", "run", recipe, "--output", run, *words]
+        subprocess.run(words, env=program.environment, check=True, timeout=300)
+    losses = [[row["loss"] for row in rows(run, "step")] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
