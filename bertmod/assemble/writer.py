@@ -90,6 +90,8 @@ class ModelWriter:
             head=slot.head.to_json() if slot.head is not None else {},
             info=head.info,
             recipe_hash=self._hash,
+            data=self._facts.data.get(task, {}),
+            synthetic=self._facts.synthetic,
             init=self._recipe.init.model_dump(mode="json"),
             **record,
         )

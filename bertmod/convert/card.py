@@ -44,6 +44,7 @@ def conversion_card(
         library: What loads it, as the hub calls it.
     """
     opened = source.opened
+    facts = [content.facts.get(task.id, {}) for task in source.tasks]
     card = ModelCard(
         title=folder,
         made_from=_made_from(source, done),
@@ -59,6 +60,8 @@ def conversion_card(
         },
         use=_use(use, folder),
         library=library,
+        recipe_hash=next((each["recipe_hash"] for each in facts if each.get("recipe_hash")), ""),
+        synthetic=any(each.get("synthetic", False) for each in facts),
     )
     return render_card(card)
 
@@ -102,6 +105,7 @@ def _task(task: SourceTask, content: CheckpointContent, tensors: Tensors) -> Tas
         metric=facts.get("metric", ""),
         score=facts.get("score"),
         step=facts.get("step", 0),
+        data=facts.get("data", {}),
         num_parameters=sum(_size(tensors, prefix) for prefix in prefixes),
     )
 

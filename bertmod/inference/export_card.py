@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 from bertmod import __version__
-from bertmod.engine.run_folder import LOCK_FILE
 from bertmod.inference.export_record import Export
 from bertmod.inference.export_use import how_to_run
 from bertmod.model.card import ModelCard, TaskCard, code, installed_versions, num_parameters
-from bertmod.model.record import read_encoder_record, read_json
+from bertmod.model.record import read_encoder_record
 from bertmod.recipe.bare_paths import bare_paths
-from bertmod.recipe.schema import SAMPLE
 
 LIBRARIES = ("torch", "numpy", "onnx", "onnxscript", "onnxruntime")
 
@@ -28,7 +24,7 @@ def export_card(export: Export) -> ModelCard:
     chosen, state = export.chosen, export.chosen.state
     encoder = read_encoder_record(state.encoder)
     first = next(iter(chosen.records.values()))
-    lock, recipe = _lock(chosen.run), bare_paths(chosen.recipe, chosen.opened.registry)
+    recipe = bare_paths(chosen.recipe, chosen.opened.registry)
     return ModelCard(
         title=f"{chosen.run.absolute().name}, exported to {export.name}",
         made_from="\n".join(_story(export)),
@@ -36,12 +32,12 @@ def export_card(export: Export) -> ModelCard:
         tokenizer=encoder["tokenizer"],
         encoder_hash=state.encoder_hash,
         num_parameters=num_parameters(export.padded.model.encoder),
-        tasks=tuple(_task_card(task, export, lock) for task in chosen.tasks),
+        tasks=tuple(_task_card(task, export) for task in chosen.tasks),
         recipe=recipe,
         recipe_hash=first.recipe_hash,
         versions=_versions(export),
         use=how_to_run(export),
-        synthetic=bool(lock.get("synthetic_sample")),
+        synthetic=any(chosen.records[task].synthetic for task in chosen.tasks),
         checkpoint=(recipe["checkpoint"] or {}).get("path") or "",
     )
 
@@ -70,7 +66,7 @@ def _scored_data(export: Export) -> str:
     return "the run's own data" if named is None else f"another data folder, {code(named)}"
 
 
-def _task_card(task: str, export: Export, lock: Mapping[str, Any]) -> TaskCard:
+def _task_card(task: str, export: Export) -> TaskCard:
     found, model = export.chosen.records[task], export.padded.model
     adapters = model.task_adapters(task)
     return TaskCard(
@@ -83,7 +79,7 @@ def _task_card(task: str, export: Export, lock: Mapping[str, Any]) -> TaskCard:
         score=_score(task, export),
         step=found.step,
         num_parameters=num_parameters(model.head(task), *adapters.values()),
-        data=_data(task, export, lock),
+        data=found.data,
     )
 
 
@@ -94,25 +90,6 @@ def _score(task: str, export: Export) -> float | None:
         return found.score
     own = {f"{each.split}/{each.metric}": each.after for each in export.scores if each.task == task}
     return own.get(found.metric)
-
-
-def _lock(run: Path) -> Mapping[str, Any]:
-    """What the run wrote down of its data; empty if that file is not there any more."""
-    return read_json(run / LOCK_FILE) if (run / LOCK_FILE).is_file() else {}
-
-
-def _data(task: str, export: Export, lock: Mapping[str, Any]) -> dict[str, str]:
-    """The task's data files, from their folder on, with the hashes that the run found."""
-    hashes, trained = lock.get("data", {}), export.chosen.trained
-    named = export.chosen.recipe["data"]["dir"]
-    folder = None if named == SAMPLE else Path(named)  # which need not be on this machine
-    files = [
-        path
-        for role in ("train", "dev")
-        for split in trained.task(task).splits(role)
-        for path in trained.files(task, split, folder)
-    ]
-    return {"/".join(path.parts[-2:]): hashes[str(path)] for path in files if str(path) in hashes}
 
 
 def _versions(export: Export) -> dict[str, str]:

@@ -101,7 +101,15 @@ def merge_adapters(
     tensors = _combined(sources, start, head=False)
     tensors |= _combined(sources, start, head=True) if head is None else owner.part(head=True)
     origins = tuple(_origin(source) for source in sources)
-    record = replace(owner.record, score=None, step=0, recipe_hash="", merged_from=origins)
+    record = replace(
+        owner.record,
+        score=None,
+        step=0,
+        recipe_hash="",
+        merged_from=origins,
+        data={name: found for source in sources for name, found in source.record.data.items()},
+        synthetic=any(source.record.synthetic for source in sources),
+    )
     with new_folder(target) as writing:
         write_task(writing, record, tensors, version=__version__)
     return record

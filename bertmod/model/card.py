@@ -98,7 +98,7 @@ class ModelCard:
         num_parameters: Parameters of the encoder.
         tasks: Its tasks, in order.
         recipe: The resolved recipe's JSON values; None if there was none.
-        recipe_hash: SHA-256 of the resolved recipe; empty if there was none.
+        recipe_hash: SHA-256 of the resolved recipe, which its run keeps; empty if there was none.
         versions: Program or library to its version.
         use: How to use it: Markdown.
         synthetic: Whether it was trained on the built-in sample.
@@ -144,7 +144,7 @@ def render_card(card: ModelCard) -> str:
     if card.versions:
         rows = [(_escaped(name), _escaped(found)) for name, found in card.versions.items()]
         lines += ["## Versions", "", *_table(("program", "version"), rows), ""]
-    if card.recipe is not None:
+    if card.recipe is not None or card.recipe_hash:
         lines += ["## Recipe", "", *_recipe(card), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -288,6 +288,9 @@ def _value(value: Any) -> str:
 
 
 def _recipe(card: ModelCard) -> Iterator[str]:
+    if card.recipe is None:
+        yield f"SHA-256 of the resolved recipe, which the run keeps: {code(card.recipe_hash)}"
+        return
     text = json.dumps(card.recipe, indent=2, ensure_ascii=False)
     yield (
         "<details><summary>as resolved, of paths the last part alone; SHA-256 of the whole "

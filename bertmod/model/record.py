@@ -37,6 +37,8 @@ class TaskRecord:
         recipe_hash: Hash of the resolved recipe; empty if there was none.
         merged_from: What it was merged from, each with its ``id``, ``coefficient``,
             ``recipe_hash``, ``metric``, ``score`` and ``step``; empty if it was trained.
+        data: Data file that it was trained or scored on to the SHA-256 of its content.
+        synthetic: Whether that was the built-in sample.
         init: The recipe's ``init``, how fresh parameters started; empty means the defaults.
     """
 
@@ -51,6 +53,8 @@ class TaskRecord:
     step: int = 0
     recipe_hash: str = ""
     merged_from: tuple[Mapping[str, Any], ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+    synthetic: bool = False
     init: Slot = field(default_factory=dict)
 
     def to_json(self, version: str) -> dict[str, Any]:
@@ -91,6 +95,8 @@ def read_task_record(folder: Path) -> TaskRecord:
             step=values["step"],
             recipe_hash=values["recipe_hash"],
             merged_from=tuple(dict(source) for source in values.get("merged_from", ())),
+            data=dict(values.get("data", {})),
+            synthetic=bool(values.get("synthetic", False)),
             init=dict(values.get("init", {})),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -97,3 +97,16 @@ def test_the_readme_shows_how_to_read_the_state(run, monkeypatch) -> None:
         names: dict[str, object] = {}
         exec(code, names)
         assert names["task"].record.id == "rte"
+
+
+def test_conversions_and_exports_keep_what_the_run_knew(run, here) -> None:
+    assert here("convert", "out", "copy", "--to", "bertmod").returncode == 0
+    assert here("convert", "out", "hub", "--to", "huggingface", "--task", "stsb").returncode == 0
+    lock = json.loads((run / "lock.json").read_text())
+    recipe_hash = json.loads((run / "best/mean/rte/task.json").read_text())["recipe_hash"]
+    for place, tasks in (("copy", ("RTE", "STS-B")), ("hub", ("STS-B",))):
+        text = (run.parent / place / "README.md").read_text(encoding="utf-8")
+        assert "synthetic" in text
+        assert recipe_hash in text
+        for path, found in lock["data"].items():
+            assert (found in text) == (Path(path).parent.name in tasks)
