@@ -16,25 +16,20 @@ import typer
 
 from bertmod.cli.program import INTERRUPTED
 from bertmod.errors import BertmodError, Problem, RecipeError
-from bertmod.recipe.processes import number_of_processes
+from bertmod.machine.limits import usable_cores
+from bertmod.recipe.processes import LAUNCHER, is_launched, number_of_processes
 from bertmod.wording import counted
 
 SAVING_SECONDS = 600
 """How long processes that were asked to stop may take to finish their step and save."""
 
 _LINES = 30
-_LAUNCHER = "BERTMOD_LAUNCHER"
 _PR_SET_PDEATHSIG = 1
-
-
-def is_main_process() -> bool:
-    """Whether this process speaks: it is alone, or the first of several."""
-    return number_of_processes() == 1 or os.environ["RANK"] == "0"
 
 
 def follow_launcher() -> None:
     """Stop and save, as at SIGTERM, if the process dies that started this one (on Linux)."""
-    if os.environ.get(_LAUNCHER) == str(os.getppid()) and sys.platform == "linux":
+    if is_launched() and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -57,7 +52,7 @@ def require_devices(number: int, device: str) -> None:
     Raises:
         RecipeError: If there are fewer; it says both numbers.
     """
-    gpus, cores = 0, _cores()
+    gpus, cores = 0, usable_cores()
     if device != "cpu":
         import torch
 
@@ -72,7 +67,7 @@ def require_devices(number: int, device: str) -> None:
     raise RecipeError("this machine", [Problem("--nproc", what, tuple(more))])
 
 
-def launch(words: Sequence[str], number: int) -> int:
+def launch(words: Sequence[str], number: int, folder: Path) -> int:
     """Run the program in several processes and see them to their end.
 
     The first process has this terminal. What another one says is shown if it fails first.
@@ -80,6 +75,7 @@ def launch(words: Sequence[str], number: int) -> int:
     Args:
         words: What follows the program's name.
         number: How many processes.
+        folder: The run folder.
 
     Returns:
         Exit status: of the process that failed first, 1 if it was killed; 0 if none failed.
@@ -92,29 +88,31 @@ def launch(words: Sequence[str], number: int) -> int:
         start_processes,
     )
 
+    from bertmod.engine.run_folder import RECIPE_FILE
+
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    with tempfile.TemporaryDirectory(prefix="bertmod-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bertmod-") as logs:
         others = dict.fromkeys(range(1, number), Std.ALL)
         processes = start_processes(
             "bertmod",
             sys.executable,
             dict.fromkeys(range(number), ("-m", "bertmod", *words)),
             {rank: _environment(rank, number, store.port) for rank in range(number)},
-            DefaultLogsSpecs(folder, redirects=others),
+            DefaultLogsSpecs(logs, redirects=others),
         )
         asked = False
         try:
             ended = processes.wait(period=0.1)
         except SignalException as stop:
             asked, ended = True, _stop(processes, stop.sigval)
-        return _told(ended, number, asked=asked)
+        return _told(ended, number, asked=asked, begun=(folder / RECIPE_FILE).is_file())
 
 
 def _environment(rank: int, number: int, port: int) -> dict[str, str]:
-    threads = str(max(1, _cores() // number))
+    threads = str(max(1, usable_cores() // number))
     return {
-        _LAUNCHER: str(os.getpid()),
+        LAUNCHER: str(os.getpid()),
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(number),
@@ -124,13 +122,6 @@ def _environment(rank: int, number: int, port: int) -> dict[str, str]:
         "TORCHELASTIC_USE_AGENT_STORE": "True",  # they meet at this process's store
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
     }
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _stop(processes: Any, number: signal.Signals) -> Any:
@@ -144,7 +135,7 @@ def _stop(processes: Any, number: signal.Signals) -> Any:
     return processes.wait(timeout=0)
 
 
-def _told(ended: Any, number: int, *, asked: bool) -> int:
+def _told(ended: Any, number: int, *, asked: bool, begun: bool) -> int:
     """The exit status of all; says which process failed first unless it was the one that speaks."""
     if not ended.failures:
         return 0
@@ -161,7 +152,7 @@ def _told(ended: Any, number: int, *, asked: bool) -> int:
     lines = [f"process {first.local_rank} of {number} (from 0) {how}; the others were stopped"]
     if first.local_rank > 0:
         lines += _last_words(Path(ended.stderrs[first.local_rank]))
-    if status != BertmodError.exit_status:
+    if begun and status != BertmodError.exit_status:
         lines.append("  go on with the same command and --resume")
     print("error: " + "\n".join(lines), file=sys.stderr)
     return max(status, 1)

@@ -13,6 +13,7 @@ import typer
 import bertmod
 from bertmod.cli.invocation import begin
 from bertmod.errors import BertmodError, RecipeError
+from bertmod.recipe.processes import is_launched, is_main_process
 from bertmod.registry import Entry, Registry
 from bertmod.specs import CommandSpec
 
@@ -63,7 +64,8 @@ def _run(words: list[str], *, debug: bool, strict: bool) -> int:
         print(f"bertmod {bertmod.__version__}")
         return 0
     registry = begin(debug=debug, strict_plugins=strict).registry
-    for plugin in registry.failures:
+    failures = registry.failures if is_main_process() and not is_launched() else ()
+    for plugin in failures:
         print(f"warning: {plugin.failure}", file=sys.stderr)
     if words and not words[0].startswith("-"):
         entries = [registry.command(words[0])]

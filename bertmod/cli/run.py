@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from bertmod.cli.invocation import invocation
 from bertmod.cli.launch import (
     check_nproc,
     follow_launcher,
-    is_main_process,
     launch,
     require_devices,
 )
@@ -33,7 +33,7 @@ from bertmod.cli.seeds import (
     stored_example,
 )
 from bertmod.cli.training import stored_recipe, train_run
-from bertmod.recipe.processes import number_of_processes, require_processes
+from bertmod.recipe.processes import is_main_process, number_of_processes, require_processes
 from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.recipe.resume import resumed_recipe
 
@@ -108,8 +108,10 @@ def run(
         resolved = resumed_recipe(stored, resolved)
     if nproc is not None and starts_others:
         flags = {"--resume": resume, "--quiet": quiet, "--strict-data": strict_data}
+        call = invocation()
+        flags |= {"--debug": call.debug, "--strict-plugins": call.strict_plugins}
         options = {"--data": data, "--checkpoint": checkpoint, "--output": folder}
-        sys.exit(launch(_words(recipe, options, set_ or (), flags), nproc))
+        sys.exit(launch(_words(recipe, options, set_ or (), flags), nproc, folder))
     follow_launcher()
     train_run(resolved, folder, resume=resume, quiet=quiet, strict_data=strict_data)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bertmod.cli.invocation import invocation
-from bertmod.cli.launch import is_main_process
 from bertmod.cli.terminal import show_warnings
 from bertmod.errors import BertmodError, RunFolderError
 from bertmod.recipe.load import load_recipe
-from bertmod.recipe.processes import number_of_processes
+from bertmod.recipe.processes import is_main_process, number_of_processes
 from bertmod.recipe.resolve import resolve
 from bertmod.recipe.resolved import ResolvedRecipe
 
@@ -53,7 +54,7 @@ def train_run(
         tell: Whether to print the table of every task.
     """
     from bertmod.assemble.run import train
-    from bertmod.engine.parallel import LostProcessError, joined_ranks
+    from bertmod.engine.parallel import joined_ranks
     from bertmod.engine.precision import resolve_device
     from bertmod.engine.summary import render_results
 
@@ -61,24 +62,33 @@ def train_run(
     gpu = resolve_device(resolved.training.device).type == "cuda"
     states_files = [getattr(task.config, "train", None) for task in resolved.training_tasks]
     synthetic = resolved.data.dir == "sample" and not all(states_files)
-    try:
-        with joined_ranks(number_of_processes(), gpu=gpu) as ranks:
-            results = train(
-                resolved,
-                invocation().registry,
-                folder,
-                resume=resume,
-                strict_data=strict_data,
-                quiet=quiet,
-                preface=SYNTHETIC if synthetic else "",
-                ranks=ranks,
-            )
-    except BertmodError as error:
-        if isinstance(error, LostProcessError) or not is_main_process():
-            time.sleep(
-                _LATER_SECONDS
-            )  # who failed first shall be seen first, and the main one heard
-        raise
+    with joined_ranks(number_of_processes(), gpu=gpu) as ranks, _first_seen_first():
+        results = train(
+            resolved,
+            invocation().registry,
+            folder,
+            resume=resume,
+            strict_data=strict_data,
+            quiet=quiet,
+            preface=SYNTHETIC if synthetic else "",
+            ranks=ranks,
+        )
     if tell and ranks.is_main:
         title = f"{resolved.title}: {folder}"
         print(render_results(results, title=f"{title}\n{SYNTHETIC}" if synthetic else title))
+
+
+@contextmanager
+def _first_seen_first() -> Iterator[None]:
+    """Of several processes that fail, let the one that failed first end first, or the main one.
+
+    The others hear of it as soon as it leaves them, so it must be about to end by then.
+    """
+    from bertmod.engine.parallel import LostProcessError
+
+    try:
+        yield
+    except BertmodError as error:
+        if isinstance(error, LostProcessError) or not is_main_process():
+            time.sleep(_LATER_SECONDS)
+        raise

@@ -15,6 +15,7 @@ process reads the whole batch's, and computes its share of the rows.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ TIMEOUT = timedelta(minutes=30)
 
 BUCKET = 2**23
 """Gradient entries that are sent together: 32 MiB, enough to use a network to the full."""
+
+_SOURCE_LINE = re.compile(r"\[\S+:\d+\] ")
 
 T = TypeVar("T")
 
@@ -205,8 +208,18 @@ def joined_ranks(size: int, *, gpu: bool) -> Iterator[Ranks]:
         _take_gpu(ranks.local_rank)
     with _together():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=TIMEOUT)
-    yield ranks
-    distributed.destroy_process_group()  # after an error it might wait for who is not there
+    try:
+        yield ranks
+    except BaseException:
+        if not gpu:  # NCCL might wait for who is not there
+            _leave()
+        raise
+    _leave()
+
+
+def _leave() -> None:
+    """End gloo's threads: those that outlive the interpreter may abort the process."""
+    distributed.destroy_process_group()
 
 
 def _ranks_of_environment() -> Ranks:
@@ -234,7 +247,8 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        cause = str(error).strip().partition("\n")[0]
+        # gloo and NCCL begin with a line of their source, and go on with guesses
+        cause = _SOURCE_LINE.sub("", str(error).strip()).partition("\n")[0].partition(". ")[0]
         raise LostProcessError(
             f"another process of this run ended or does not answer: {cause}\n"
             "  its own message says why; go on with --resume"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bertmod.machine.facts import Machine, Torch
-from bertmod.wording import listed
+from bertmod.wording import counted, listed
 
 FULL_TRAINING_BYTES = 16 * 110_000_000
 """Weights, gradients and Adam's state of BERT-base, fp32, all of it trained."""
@@ -94,15 +94,11 @@ def _of_threads(machine: Machine) -> Iterator[str]:
     stated = machine.environment.get("OMP_NUM_THREADS")
     if threads > cores:
         yield (
-            f"{threads} threads would share {_cores(cores)} and wait for each other: "
+            f"{threads} threads would share {counted(cores, 'core')} and wait for each other: "
             f"set OMP_NUM_THREADS={cores}"
         )
     elif threads < cores and stated is not None:
-        yield f"torch uses {threads} of {_cores(cores)}, since OMP_NUM_THREADS is {stated}"
-
-
-def _cores(count: int) -> str:
-    return f"{count} core" if count == 1 else f"{count} cores"
+        yield f"torch uses {threads} of {counted(cores, 'core')}, since OMP_NUM_THREADS is {stated}"
 
 
 def _of_room(machine: Machine) -> Iterator[str]:

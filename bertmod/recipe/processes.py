@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from bertmod.errors import Problem, RecipeError
-from bertmod.recipe.resolved import ResolvedRecipe
 from bertmod.wording import listed
+
+if TYPE_CHECKING:
+    from bertmod.recipe.resolved import ResolvedRecipe
+
+
+LAUNCHER = "BERTMOD_LAUNCHER"
+"""Variable with the id of the process that ``--nproc`` was given to, for those that it starts."""
 
 
 def number_of_processes() -> int:
     """How many processes make a run together with this one, as torchrun or ``--nproc`` set them."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def is_main_process() -> bool:
+    """Whether this process speaks: it is alone, or the first of several."""
+    return number_of_processes() == 1 or os.environ["RANK"] == "0"
+
+
+def is_launched() -> bool:
+    """Whether ``--nproc`` started this process."""
+    return os.environ.get(LAUNCHER) == str(os.getppid())
 
 
 def require_processes(recipe: ResolvedRecipe, size: int) -> None:

@@ -291,6 +291,23 @@ def test_nproc_as_a_user_starts_it(program, recipe, tmp_path) -> None:
     assert not (run / "run.pid").exists()
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
+def test_nproc_passes_on_what_stands_before_the_command(program, recipe, tmp_path) -> None:
+    """A folder in use is found by the first process; what it says is said once, with its cause."""
+    (tmp_path / "notes.txt").write_text("mine")
+    options = ["--output", tmp_path, "--nproc", "2"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "bertmod", "--debug", "run", recipe, *options],
+        env=program.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("Traceback (most recent call last)")
+    assert ended.stderr.count(f"error: {tmp_path}: already holds a run\n") == 1
+
+
 @pytest.mark.multigpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
 def test_two_gpus(program, write_recipe, tmp_path) -> None:
