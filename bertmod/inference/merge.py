@@ -100,19 +100,23 @@ def merge_adapters(
     start = _start(sources, owner, base=base, registry=registry)
     tensors = _combined(sources, start, head=False)
     tensors |= _combined(sources, start, head=True) if head is None else owner.part(head=True)
-    origins = tuple(_origin(source) for source in sources)
-    record = replace(
+    record = _record(owner, sources)
+    with new_folder(target) as writing:
+        write_task(writing, record, tensors, version=__version__)
+    return record
+
+
+def _record(owner: _Source, sources: Sequence[_Source]) -> TaskRecord:
+    """The owner's record, with what came of the merge in place of what came of its training."""
+    return replace(
         owner.record,
         score=None,
         step=0,
         recipe_hash="",
-        merged_from=origins,
-        data={name: found for source in sources for name, found in source.record.data.items()},
+        merged_from=tuple(_origin(source) for source in sources),
+        data={name: found for each in sources for name, found in each.record.data.items()},
         synthetic=any(source.record.synthetic for source in sources),
     )
-    with new_folder(target) as writing:
-        write_task(writing, record, tensors, version=__version__)
-    return record
 
 
 def _read(folders: Sequence[Path], weights: Sequence[float] | None, method: str) -> list[_Source]:
