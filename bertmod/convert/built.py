@@ -15,7 +15,7 @@ from bertmod.contracts.checkpoint import CheckpointDescription, TensorName
 from bertmod.contracts.encoder import Encoder, EncoderContext
 from bertmod.contracts.head import Head, HeadContext
 from bertmod.convert.source import Source, SourceAdapter, SourceTask
-from bertmod.convert.tensors import Tensors
+from bertmod.convert.tensors import Tensors, task_labels
 from bertmod.inference.resident import in_memory
 from bertmod.model.canonical import own_names
 from bertmod.model.loading import OWN_FORMAT, Component, load_tensors
@@ -111,10 +111,8 @@ def _adapter(adapter: SourceAdapter, encoder: Encoder, task: str) -> Adapter:
 
 
 def _head(task: SourceTask, encoder: Encoder) -> Head:
-    """The task's head; one without label names gets numbers for them."""
-    info = task.info
-    if info.labels is None and task.num_labels is not None:
-        info = replace(info, labels=tuple(map(str, range(task.num_labels))))
+    """The task's head; one without label names gets those that a copy of it would have."""
+    info = replace(task.info, labels=task_labels(task))
     longest = encoder.shape.max_length
     context = HeadContext(task.id, encoder.shape, info, initialise, longest)
     return cast(Head, task.head.spec.build(task.head.config, context))

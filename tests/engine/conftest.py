@@ -29,6 +29,9 @@ from bertmod.model.multitask import MultiTaskModel
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = 40
+LAST = "step-00000024"
+"""Checkpoint at the end of what ``write_recipe`` describes."""
+
 HEADS = {"flag": "classification", "size": "regression", "other": "classification"}
 
 
@@ -320,6 +323,45 @@ class Program:
         assert self._server.stdin is not None
         self._server.stdin.close()
         self._server.wait(timeout=30)
+
+
+class RunFiles:
+    """What lies in a run folder, and whether two runs are the same."""
+
+    @staticmethod
+    def content(folder: Path) -> dict[str, bytes]:
+        """Every file of a folder by its path in it."""
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+    @staticmethod
+    def rows(run: Path, *events: str) -> list[dict[str, Any]]:
+        """What the run recorded of these events."""
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        found = [json.loads(line) for line in lines]
+        return [row for row in found if row["event"] in events]
+
+    @classmethod
+    def assert_same(cls, run: Path, whole: Path) -> None:
+        """Weights, optimizer state, counters, bests, rows, scores and predictions, bit for bit."""
+        for part in ("final", "best", "predictions", f"checkpoints/{LAST}"):
+            ours, theirs = cls.content(run / part), cls.content(whole / part)
+            assert ours.keys() == theirs.keys(), part
+            assert [name for name in ours if ours[name] != theirs[name]] == [], part
+        assert cls.rows(run, "step", "evaluation") == cls.rows(whole, "step", "evaluation")
+        assert (run / "recipe.json").read_bytes() == (whole / "recipe.json").read_bytes()
+        left_over = [path for path in run.rglob(".*") if path.name.startswith((".writing", ".old"))]
+        assert left_over == []
+        assert not (run / "run.pid").exists()
+
+
+@pytest.fixture(scope="session")
+def run_files() -> type[RunFiles]:
+    """Looks into run folders."""
+    return RunFiles
 
 
 @pytest.fixture(scope="session")

@@ -36,31 +36,6 @@ def uninterrupted(tmp_path_factory, program, recipe) -> Path:
     return run
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder by its path in it."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def rows(run: Path, *events: str) -> list[dict]:
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line) for line in lines]
-    return [row for row in found if row["event"] in events]
-
-
-def assert_same_run(run: Path, whole: Path) -> None:
-    """Weights, optimizer state, counters, bests, rows, scores and predictions, bit for bit."""
-    for part in ("final", "best", "predictions", f"checkpoints/step-{LAST:08d}"):
-        ours, theirs = content(run / part), content(whole / part)
-        assert ours.keys() == theirs.keys(), part
-        assert [name for name in ours if ours[name] != theirs[name]] == [], part
-    assert rows(run, "step", "evaluation") == rows(whole, "step", "evaluation")
-    assert not (run / "run.pid").exists()
-
-
 def finish(program, recipe: Path, run: Path, *, processes: int):
     """Go on with a run, or start it if it had not begun."""
     words = ["--resume"] if (run / "recipe.json").exists() else []
@@ -69,14 +44,14 @@ def finish(program, recipe: Path, run: Path, *, processes: int):
     return ended
 
 
-def test_what_a_run_of_two_processes_leaves(uninterrupted) -> None:
-    assert len(rows(uninterrupted, "step")) == LAST
+def test_what_a_run_of_two_processes_leaves(uninterrupted, run_files) -> None:
+    assert len(run_files.rows(uninterrupted, "step")) == LAST
     assert json.loads((uninterrupted / "recipe.json").read_text())["training"]["parallel"] == "ddp"
     assert json.loads((uninterrupted / "lock.json").read_text())["processes"] == 2
     assert sorted(path.name for path in (uninterrupted / "predictions").iterdir())
 
 
-def test_two_processes_score_as_one(program, write_recipe, tmp_path) -> None:
+def test_two_processes_score_as_one(program, write_recipe, tmp_path, run_files) -> None:
     """Evaluation batches of 7 rows are dealt to both; an optimizer that moves nothing."""
     still = write_recipe(
         tmp_path,
@@ -88,9 +63,9 @@ def test_two_processes_score_as_one(program, write_recipe, tmp_path) -> None:
     for size, run in enumerate(runs, start=1):
         ended = program("run", still, "--output", run, "--quiet", processes=size)
         assert ended.status == 0, ended.err
-    assert rows(runs[0], "evaluation") == rows(runs[1], "evaluation")
-    assert content(runs[0] / "predictions") == content(runs[1] / "predictions")
-    losses = [[row["loss"] for row in rows(run, "step")] for run in runs]
+    assert run_files.rows(runs[0], "evaluation") == run_files.rows(runs[1], "evaluation")
+    assert run_files.content(runs[0] / "predictions") == run_files.content(runs[1] / "predictions")
+    losses = [[row["loss"] for row in run_files.rows(run, "step")] for run in runs]
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
@@ -99,7 +74,7 @@ KILLS = 4
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_killed_process_stops_the_run_which_resumes_bit_equal(
-    program, recipe, uninterrupted, tmp_path, number
+    program, recipe, uninterrupted, tmp_path, number, run_files
 ) -> None:
     draw, run = random.Random(number), tmp_path / "run"
     struck = number % 2
@@ -116,13 +91,13 @@ def test_a_killed_process_stops_the_run_which_resumes_bit_equal(
         assert said[1 - struck].startswith(LOST)
         assert "Traceback" not in said[1 - struck]
     finish(program, recipe, run, processes=2)
-    assert_same_run(run, uninterrupted)
+    run_files.assert_same(run, uninterrupted)
 
 
 @pytest.mark.parametrize("struck", [0, 1])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_to_any_process_stops_all_after_the_step(
-    program, recipe, uninterrupted, tmp_path, struck, name
+    program, recipe, uninterrupted, tmp_path, struck, name, run_files
 ) -> None:
     run = tmp_path / "run"
     ended = program(
@@ -141,19 +116,19 @@ def test_a_signal_to_any_process_stops_all_after_the_step(
     assert ended.err == told
     assert (run / "checkpoints" / "step-00000010").is_dir()
     finish(program, recipe, run, processes=2)
-    assert_same_run(run, uninterrupted)
+    run_files.assert_same(run, uninterrupted)
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
 def test_resuming_with_another_number_of_processes(
-    program, recipe, tmp_path, before, after
+    program, recipe, tmp_path, before, after, run_files
 ) -> None:
     run = tmp_path / "run"
     stopped = program("run", recipe, "--output", run, "--quiet", processes=before, term_at_step=10)
     assert stopped.status == 130, stopped.err
-    first = rows(run, "step")
+    first = run_files.rows(run, "step")
     finish(program, recipe, run, processes=after)
-    steps = rows(run, "step")
+    steps = run_files.rows(run, "step")
     assert steps[:10] == first
     assert [row["step"] for row in steps] == list(range(1, LAST + 1))
     settled = json.loads((run / "recipe.json").read_text())["training"]["parallel"]
@@ -310,11 +285,11 @@ def test_nproc_passes_on_what_stands_before_the_command(program, recipe, tmp_pat
 
 @pytest.mark.multigpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")
-def test_two_gpus(program, write_recipe, tmp_path) -> None:
+def test_two_gpus(program, write_recipe, tmp_path, run_files) -> None:
     training = {"num_epochs": 1, "dropout_epochs": 0, "device": "cuda"}
     recipe, runs = write_recipe(tmp_path, training=training), [tmp_path / "one", tmp_path / "two"]
     for words, run in zip(((), ("--nproc", "2")), runs, strict=True):
         words = [sys.executable, "-m", "bertmod", "run", recipe, "--output", run, *words]
         subprocess.run(words, env=program.environment, check=True, timeout=300)
-    losses = [[row["loss"] for row in rows(run, "step")] for run in runs]
+    losses = [[row["loss"] for row in run_files.rows(run, "step")] for run in runs]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)

@@ -31,34 +31,6 @@ def uninterrupted(tmp_path_factory, program, recipe) -> Path:
     return run
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder by its path in it."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def rows(run: Path, *events: str) -> list[dict]:
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line) for line in lines]
-    return [row for row in found if row["event"] in events]
-
-
-def assert_same_run(run: Path, whole: Path) -> None:
-    """Weights, optimizer state, counters, bests, rows, scores and predictions, bit for bit."""
-    for part in ("final", "best", "predictions", f"checkpoints/step-{LAST:08d}"):
-        ours, theirs = content(run / part), content(whole / part)
-        assert ours.keys() == theirs.keys(), part
-        assert [name for name in ours if ours[name] != theirs[name]] == [], part
-    assert rows(run, "step", "evaluation") == rows(whole, "step", "evaluation")
-    assert (run / "recipe.json").read_bytes() == (whole / "recipe.json").read_bytes()
-    left_over = [path for path in run.rglob(".*") if path.name.startswith((".writing", ".old"))]
-    assert left_over == []
-    assert not (run / "run.pid").exists()
-
-
 def finish(program, recipe: Path, run: Path):
     """Go on with a run, or start it if it had not begun."""
     words = ["--resume"] if (run / "recipe.json").exists() else []
@@ -67,11 +39,11 @@ def finish(program, recipe: Path, run: Path):
     return ended
 
 
-def test_the_same_run_twice(program, recipe, uninterrupted, tmp_path) -> None:
+def test_the_same_run_twice(program, recipe, uninterrupted, tmp_path, run_files) -> None:
     assert program("run", recipe, "--output", tmp_path / "run", "--quiet").status == 0
-    assert_same_run(tmp_path / "run", uninterrupted)
-    assert len(rows(uninterrupted, "step")) == LAST
-    weights = rows(uninterrupted, "evaluation")
+    run_files.assert_same(tmp_path / "run", uninterrupted)
+    assert len(run_files.rows(uninterrupted, "step")) == LAST
+    weights = run_files.rows(uninterrupted, "evaluation")
     assert [row["step"] for row in weights] == [4, 8, 12, 16, 20, 24]
 
 
@@ -89,7 +61,7 @@ KILLS = 12
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_killed_before_a_change_of_a_file(
-    program, recipe, uninterrupted, num_changes, tmp_path, number
+    program, recipe, uninterrupted, num_changes, tmp_path, number, run_files
 ) -> None:
     """One kill in each part of the run, a second one after resuming, each before some change."""
     draw = random.Random(number)
@@ -102,11 +74,11 @@ def test_killed_before_a_change_of_a_file(
         )
         assert again.status in (-9, 0), again.err
     finish(program, recipe, run)
-    assert_same_run(run, uninterrupted)
+    run_files.assert_same(run, uninterrupted)
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_killed_at_any_instant(program, recipe, uninterrupted, tmp_path, number) -> None:
+def test_killed_at_any_instant(program, recipe, uninterrupted, tmp_path, number, run_files) -> None:
     """By the clock, again and again until a run comes through."""
     draw = random.Random(100 + number)
     run = tmp_path / "run"
@@ -116,11 +88,11 @@ def test_killed_at_any_instant(program, recipe, uninterrupted, tmp_path, number)
             "run", recipe, "--output", run, "--quiet", "--resume", kill_after=draw.uniform(0, 0.4)
         )
     finish(program, recipe, run)
-    assert_same_run(run, uninterrupted)
+    run_files.assert_same(run, uninterrupted)
 
 
 def test_killed_between_the_best_and_the_checkpoint(
-    program, recipe, uninterrupted, num_changes, tmp_path
+    program, recipe, uninterrupted, num_changes, tmp_path, run_files
 ) -> None:
     """``best/`` is then ahead of the checkpoint: of every such instant, the first one found."""
     for place in range(num_changes // 2, num_changes):
@@ -130,14 +102,14 @@ def test_killed_between_the_best_and_the_checkpoint(
         newest = max(path.name for path in (run / "checkpoints").glob("step-*"))
         if best > int(newest.removeprefix("step-")):
             finish(program, recipe, run)
-            assert_same_run(run, uninterrupted)
+            run_files.assert_same(run, uninterrupted)
             return
     pytest.fail("no kill left best/ ahead of the checkpoint")
 
 
 @pytest.mark.parametrize(("signal", "step"), [("SIGTERM", 7), ("SIGINT", 12), ("SIGTERM", 1)])
 def test_a_signal_finishes_the_step_and_saves(
-    program, recipe, uninterrupted, tmp_path, signal, step
+    program, recipe, uninterrupted, tmp_path, signal, step, run_files
 ) -> None:
     run = tmp_path / "run"
     stopped = program("run", recipe, "--output", run, "--quiet", term_at_step=step, signal=signal)
@@ -145,23 +117,31 @@ def test_a_signal_finishes_the_step_and_saves(
     assert stopped.err == f"error: stopped by {signal} after step {step}; go on with --resume\n"
     assert stopped.out == ""
     assert (run / "checkpoints" / f"step-{step:08d}").is_dir()
-    assert rows(run, "step")[-1]["step"] == step
+    assert run_files.rows(run, "step")[-1]["step"] == step
     finish(program, recipe, run)
-    assert_same_run(run, uninterrupted)
+    run_files.assert_same(run, uninterrupted)
 
 
-def test_a_finished_run_ends_quietly_with_its_table(program, recipe, uninterrupted) -> None:
-    before = content(uninterrupted / "checkpoints"), content(uninterrupted / "final")
+def test_a_finished_run_ends_quietly_with_its_table(
+    program, recipe, uninterrupted, run_files
+) -> None:
+    before = (
+        run_files.content(uninterrupted / "checkpoints"),
+        run_files.content(uninterrupted / "final"),
+    )
     lines = (uninterrupted / "metrics.jsonl").read_bytes()
     ended = program("run", recipe, "--output", uninterrupted, "--resume")
     assert ended.status == 0
     assert ended.err == ""
     assert "plain mean of 2" in ended.out
-    assert before == (content(uninterrupted / "checkpoints"), content(uninterrupted / "final"))
+    assert before == (
+        run_files.content(uninterrupted / "checkpoints"),
+        run_files.content(uninterrupted / "final"),
+    )
     assert (uninterrupted / "metrics.jsonl").read_bytes() == lines
 
 
-def test_a_run_can_be_made_longer_and_nothing_else(program, recipe, tmp_path) -> None:
+def test_a_run_can_be_made_longer_and_nothing_else(program, recipe, tmp_path, run_files) -> None:
     run = tmp_path / "run"
     assert program("run", recipe, "--output", run, "--quiet").status == 0
 
@@ -186,10 +166,10 @@ def test_a_run_can_be_made_longer_and_nothing_else(program, recipe, tmp_path) ->
         "      3 when the run began, 2 now\n"
         "      a run can be made longer, not shorter\n"
     )
-    before = rows(run, "step", "evaluation")
+    before = run_files.rows(run, "step", "evaluation")
     longer = resume("training.num_epochs=4")
     assert longer.status == 0, longer.err
-    after = rows(run, "step", "evaluation")
+    after = run_files.rows(run, "step", "evaluation")
     assert after[: len(before)] == before
     assert after[-1]["step"] == 32
     assert json.loads((run / "recipe.json").read_text())["training"]["num_epochs"] == 4
@@ -198,7 +178,7 @@ def test_a_run_can_be_made_longer_and_nothing_else(program, recipe, tmp_path) ->
 
 
 def test_a_damaged_newest_checkpoint_is_reported_and_passed_over(
-    program, recipe, uninterrupted, tmp_path
+    program, recipe, uninterrupted, tmp_path, run_files
 ) -> None:
     run = tmp_path / "run"
     program("run", recipe, "--output", run, "--quiet", term_at_step=10)
@@ -208,7 +188,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_passed_over(
     newest.write_bytes(bytes(spoilt))
     ended = finish(program, recipe, run)
     assert ended.err == f"WARNING: {newest}: not as it was written; trying the one before\n"
-    assert_same_run(run, uninterrupted)
+    run_files.assert_same(run, uninterrupted)
 
 
 def test_no_whole_checkpoint(program, recipe, tmp_path) -> None:
