@@ -13,6 +13,7 @@ PerParameter = float | Mapping[str, float]
 
 Clip = Literal["global", "per_tensor"]
 Idle = Literal["lazy", "dense", "own_clock"]
+Parallel = Literal["single", "data_parallel", "ddp", "fsdp"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,10 @@ class TrainerSettings:
         ema: Decay of the moving average of what trains, in (0, 1), which is evaluated and kept;
             None: there is none.
         offload: ``cpu``: optimizer state and the parameters it steps are in host memory.
+        parallel: ``single``, ``data_parallel``, ``ddp`` or ``fsdp``.
+        activation_checkpointing: Whether a layer's activations are computed again in the backward
+            pass instead of being kept.
+        compile: Whether the encoder's layers are compiled.
         layout: Rows ``packed`` one behind another, or ``padded``.
         reshuffle: Whether every pass over a task's features has its own order.
         bucket_window: Batches whose rows are sorted by length together; 1 means none.
@@ -66,6 +71,9 @@ class TrainerSettings:
     loss_scale: float | Literal["dynamic"] = "dynamic"
     ema: float | None = None
     offload: Literal["cpu"] | None = None
+    parallel: Parallel = "single"
+    activation_checkpointing: bool = False
+    compile: bool = False
     layout: Layout = "packed"
     reshuffle: bool = True
     bucket_window: int = 8

@@ -17,15 +17,7 @@ from bertmod.contracts.schedule import Schedule
 from bertmod.contracts.state import Stateful
 from bertmod.contracts.tracker import Tracker
 from bertmod.data.features import FeatureTable
-from bertmod.engine.checkpoint import (
-    Snapshot,
-    optimizer_state,
-    restore_model,
-    restore_optimizer,
-    resume_newest,
-    save_checkpoint,
-    snapshot_from_main,
-)
+from bertmod.engine.checkpoint import resume_newest, save_checkpoint, snapshot_from_main
 from bertmod.engine.counters import Counters
 from bertmod.engine.ema import WeightAverage
 from bertmod.engine.evaluate import EvaluationSettings
@@ -40,6 +32,7 @@ from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import resolve_device, resolve_precision, warn_if_slow
 from bertmod.engine.progress import Progress
 from bertmod.engine.run_folder import RunFolder, unwritten
+from bertmod.engine.run_state import RunState
 from bertmod.engine.seeding import generator
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.step import Stepper, StepResult
@@ -47,7 +40,7 @@ from bertmod.engine.stopping import EarlyStop, TimeLimit
 from bertmod.engine.summary import TaskResult, task_result
 from bertmod.engine.tasks import Evaluation, TrainingTask, evaluate_tasks, main_scores
 from bertmod.engine.trackers import Trackers
-from bertmod.errors import CheckpointError, TrainingError
+from bertmod.errors import TrainingError
 from bertmod.model.multitask import MultiTaskModel
 
 LOG = logging.getLogger("bertmod")
@@ -127,13 +120,11 @@ class Trainer:
             ranks=ranks,
         )
         self._orders = {task.id: self._row_order(task) for task in tasks}
-        metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks}
-        self._keeper = (
-            None
-            if folder is None or writer is None
-            else Keeper(folder, writer, metrics=metrics, select=self.settings.select)
-        )
+        self._keeper = self._build_keeper(writer)
         self._counters = Counters(dict.fromkeys(self._tasks, 0))
+        self._state = RunState(
+            model, self._masters, self._optimizer, average=self._average, parts=self._stateful()
+        )
         self._saved: tuple[int, int] | None = None
         self._evaluated: tuple[int, Evaluation] | None = None
 
@@ -304,6 +295,13 @@ class Trainer:
             for start in range(0, len(indices), micro)
         ]
 
+    def _build_keeper(self, writer: StateWriter | None) -> Keeper | None:
+        if self._folder is None or writer is None:
+            return None
+        tasks = self._tasks.values()
+        metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks}
+        return Keeper(self._folder, writer, metrics=metrics, select=self.settings.select)
+
     def _row_order(self, task: TrainingTask) -> RowOrder:
         return RowOrder(
             task.train.lengths,
@@ -352,18 +350,10 @@ class Trainer:
         parts |= {name: part for name, part in options.items() if part.used}
         return parts if self._keeper is None else {**parts, "best": self._keeper}
 
-    def _names(self) -> dict[int, str]:
-        """Names of the parameters that the optimizer steps, by their identity."""
-        return {id(master): name for group in self._groups for name, master in group.parameters}
-
     def _save(self) -> None:
         if self._folder is None:
             return
-        tensors, values = optimizer_state(self._optimizer, self._names())
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self._stateful().items()}
-        state |= {"optimizer": values}
-        model, average = self.model.state_dict(), self._average.values
-        snapshot = Snapshot(self.step, model, tensors, state, average)
+        snapshot = self._state.snapshot(self.step)
         path = save_checkpoint(self._folder.checkpoints, snapshot, keep=self.settings.keep)
         self._saved = self._progress
         self._trackers.saved(self.step, path)
@@ -377,19 +367,7 @@ class Trainer:
             LOG.warning("no checkpoint to resume from: starting at step 0")
             self._trackers.resumed(0)
             return
-        parts, state = self._stateful(), dict(snapshot.state)
-        values = state.pop("optimizer")
-        if not self._ranks.is_main:
-            state.pop("best", None)
-        # a limit of time may be set, changed or lifted on the way
-        if unlike := (state.keys() ^ parts.keys()) - {"time"}:
-            raise CheckpointError(f"unknown checkpoint state: {sorted(unlike)}")
-        restore_model(self.model, snapshot.model)
-        self._masters.reload()
-        self._average.load(snapshot.average)
-        restore_optimizer(self._optimizer, {**snapshot.optimizer, **values}, self._names())
-        for name in parts.keys() & state.keys():
-            parts[name].load_state_dict(state[name])
+        self._state.restore(snapshot)
         self._saved = self._progress
         LOG.info("resumed at step %d", self.step)
         self._trackers.resumed(self.step)

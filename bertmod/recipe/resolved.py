@@ -7,11 +7,11 @@ from typing import Any, Generic, TypeVar
 
 from bertmod.contracts.checkpoint import CheckpointDescription
 from bertmod.contracts.encoder import EncoderShape
+from bertmod.recipe.envelope import Envelope
 from bertmod.recipe.schema import (
     SCHEMA_VERSION,
     AdapterKeys,
     DataKeys,
-    Envelope,
     EvaluationKeys,
     Freeze,
     InitKeys,
@@ -22,8 +22,8 @@ from bertmod.recipe.schema import (
     SavingKeys,
     ScheduleKeys,
     TaskKeys,
-    TrainingKeys,
 )
+from bertmod.recipe.training_keys import TrainingKeys
 from bertmod.specs import (
     AdapterSpec,
     EncoderSpec,

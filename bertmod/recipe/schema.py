@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from bertmod.recipe.envelope import Envelope
+from bertmod.recipe.training_keys import TrainingKeys
 
 SCHEMA_VERSION = 1
 
@@ -51,12 +54,6 @@ Layers = (
 )
 
 
-class Envelope(BaseModel):
-    """Base of the envelope's models: strict, frozen, without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
-
-
 class DataKeys(Envelope):
     """Where the data is and how it becomes batches."""
 
@@ -87,75 +84,6 @@ class InitKeys(Envelope):
         "ones",
         description="Gain of fresh LayerNorms: ones, or normal with the encoder's initializer "
         "range as in Bert-n-Pals.",
-    )
-
-
-class TrainingKeys(Envelope):
-    """Length, batches and arithmetic of a run."""
-
-    num_epochs: int = Field(3, ge=1, description="Length of the run, epochs; at least 1.")
-    steps_per_epoch: int | None = Field(
-        None,
-        ge=1,
-        description="Optimizer steps of an epoch, at least 1; null: the tasks' summed sizes over "
-        "global_batch_size, rounded up.",
-    )
-    max_minutes: float | None = Field(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="Time after which the run ends at the next step, minutes, above 0; the parts "
-        "before a resume count; null: no limit.",
-    )
-    global_batch_size: int = Field(
-        32, ge=1, description="Features of an optimizer step over all processes, at least 1."
-    )
-    gradient_accumulation_steps: int = Field(
-        1,
-        ge=1,
-        description="Micro-steps of an optimizer step, at least 1; divides every batch size.",
-    )
-    dropout_epochs: int | None = Field(
-        None, ge=0, description="Epochs with dropout, from the first; null: all."
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto",
-        description="Arithmetic of the forward: auto is bf16 where this machine multiplies it "
-        "faster, else fp32. Parameters are fp32 always.",
-    )
-    loss_scale: Literal["dynamic"] | Annotated[float, Field(ge=2**-14, le=2**32)] = Field(
-        "dynamic",
-        description="Factor of the loss in fp16, halved when a step overflows, which is then made "
-        "again: dynamic starts at 65536 and doubles after 2,000 good steps; a number, from 2**-14 "
-        "to 2**32, is where it starts, and it never grows.",
-    )
-    ema: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Decay of an exponential moving average of what trains, above 0, below 1, "
-        "which is what evaluations score and best/ and final/ keep; step n decays by at most "
-        "(1 + n) / (10 + n); null: no average.",
-    )
-    offload: Literal["cpu"] | None = Field(
-        None,
-        description="cpu: fp32 copies of the parameters and the optimizer's state are in host "
-        "memory, and the optimizer steps there; null: on the device.",
-    )
-    device: str = Field(
-        "auto",
-        pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$",
-        description="auto, cpu, cuda, or cuda:N for the N-th GPU from 0.",
-    )
-    parallel: Literal["auto", "single", "ddp"] = Field(
-        "auto",
-        description="How processes share a step: single: there is one; ddp: each has the whole "
-        "model and computes its part of the rows; auto: ddp under --nproc or torchrun, else "
-        "single.",
-    )
-    layout: Literal["packed", "padded"] = Field(
-        "packed",
-        description="How rows lie in a batch: one behind another, or padded to the longest.",
     )
 
 

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bertmod import ParameterGroup, TrainingError
 from bertmod.engine import offload
-from bertmod.engine.checkpoint import load_newest, optimizer_state
+from bertmod.engine.checkpoint import load_newest
 from bertmod.engine.offload import HostCopies
 from bertmod.engine.run_folder import RunFolder
 
@@ -34,10 +34,11 @@ def trainers(toy, *, dropout: float = 0.1, **settings):
 def assert_same(toy, ours, theirs) -> None:
     """Weights and optimizer state by parameter name, bit for bit."""
     assert toy.changed(toy.values(ours.model), theirs.model) == set()
-    found = [optimizer_state(each._optimizer, each._names()) for each in (ours, theirs)]
-    assert found[0][1] == found[1][1]
-    assert found[0][0].keys() == found[1][0].keys()
-    assert [name for name, v in found[0][0].items() if not torch.equal(v, found[1][0][name])] == []
+    found = [each._state.snapshot(each.step) for each in (ours, theirs)]
+    assert found[0].state == found[1].state
+    states = [each.optimizer for each in found]
+    assert states[0].keys() == states[1].keys()
+    assert [name for name, v in states[0].items() if not torch.equal(v, states[1][name])] == []
 
 
 @copied
