@@ -27,14 +27,16 @@ from benchmarks.options import (
     weights_folder,
 )
 from benchmarks.peers import PEERS, PeerError, make_environment, peer_python
+from benchmarks.pretraining_command import pretraining
 
 if TYPE_CHECKING:
     from benchmarks.settings import FineTuning
     from benchmarks.single_task import Discipline
 
-app = typer.Typer(
-    help="Measure bertmod beside other tools.", add_completion=False, no_args_is_help=True
-)
+app = typer.Typer(help="Measure tools side by side.", add_completion=False, no_args_is_help=True)
+
+
+app.command()(pretraining)
 
 
 @app.command()

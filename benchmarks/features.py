@@ -131,11 +131,11 @@ def read_sentences(data: Path) -> list[str]:
 
 def own_features(work: Work) -> dict[str, Any]:
     """Seconds and memory that bertmod takes."""
+    from bertmod.data.unfinished import Unfinished
     from bertmod.inference.feature_files import FileOptions, write_features
     from bertmod.inference.feature_lines import LineFile
     from bertmod.inference.features import Extractor, FeatureOptions
     from bertmod.inference.resident import load_encoder
-    from bertmod.inference.unfinished import Unfinished
 
     settings, out = work.settings, work.folder / "bertmod"
     layers = tuple(settings["layers"])

@@ -34,10 +34,10 @@ from bertmod.errors import DataError
 from bertmod.wording import counted
 
 if TYPE_CHECKING:
+    from bertmod.data.unfinished import Unfinished
     from bertmod.inference.feature_files import FileOptions
     from bertmod.inference.feature_lines import LineFile
     from bertmod.inference.features import Extractor, FeatureOptions
-    from bertmod.inference.unfinished import Unfinished
     from bertmod.recipe.opened import OpenedCheckpoint
 
 
@@ -62,10 +62,10 @@ def features(
     device: DeviceOption = "auto",
 ) -> None:
     """Write the hidden states of every line, or vectors of whole lines."""
+    from bertmod.data.unfinished import Unfinished
     from bertmod.inference.feature_files import FileOptions
     from bertmod.inference.feature_lines import STANDARD_INPUT, LineFile
     from bertmod.inference.features import FeatureOptions
-    from bertmod.inference.unfinished import Unfinished
 
     show_warnings()
     _require_sense(form, words=words, dtype=dtype, shard_lines=shard_lines)

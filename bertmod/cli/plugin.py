@@ -13,6 +13,7 @@ BERTMOD_CONTRACT = 1
 def bertmod_commands() -> Iterator[CommandSpec]:
     """Commands, in the order of their use; their modules are imported here, torch nowhere."""
     yield from _of_runs()
+    yield from _of_text()
     yield from _of_checkpoints()
     yield from _of_components()
 
@@ -50,6 +51,16 @@ def _of_runs() -> Iterator[CommandSpec]:
     )
     yield CommandSpec(
         name="merge", function=merge, summary="Make one adapter file of several of one kind."
+    )
+
+
+def _of_text() -> Iterator[CommandSpec]:
+    from bertmod.cli.pretraining_data import pretraining_data
+
+    yield CommandSpec(
+        name="pretraining-data",
+        function=pretraining_data,
+        summary="Make masked pairs of segments of text, to pre-train on.",
     )
 
 

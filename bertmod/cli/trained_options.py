@@ -46,14 +46,17 @@ DeviceOption = Annotated[
 
 
 @contextmanager
-def progress(total: int | None, what: str) -> Iterator[Any]:
+def progress(total: int | None, what: str, *, unit: str = "row") -> Iterator[Any]:
     """A bar on standard error while rows are answered; nothing where it is no terminal.
 
     Args:
         total: Rows in all; None if that is not known.
         what: What the bar is called.
+        unit: What is counted.
     """
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=what, unit="row", disable=None, leave=False) as bar:
+    with tqdm(
+        total=total, desc=what, unit=unit, unit_scale=unit != "row", disable=None, leave=False
+    ) as bar:
         yield bar.update

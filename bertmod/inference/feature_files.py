@@ -15,6 +15,7 @@ from torch import nn
 
 import bertmod
 from bertmod.data.durable import WRITING, write_file
+from bertmod.data.unfinished import Unfinished
 from bertmod.errors import DataError
 from bertmod.inference.adapter_files import LoadedTask
 from bertmod.inference.decimals import decimal_rows
@@ -26,7 +27,6 @@ from bertmod.inference.features import (
     WindowFeatures,
     line_features,
 )
-from bertmod.inference.unfinished import Unfinished
 from bertmod.model.canonical import encoder_hash
 from bertmod.model.tensor_file import save_tensors
 

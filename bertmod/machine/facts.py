@@ -18,6 +18,7 @@ from bertmod.plugins import SWITCH
 from bertmod.registry import Registry
 
 EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "chinese": ("words of Chinese text, to mask them whole", ("jieba",)),
     "hub": ("checkpoints by their name on the hub", ("huggingface_hub",)),
     "onnx": ("exported models", ("onnx", "onnxruntime", "onnxscript")),
     "plots": ("curves of question answering", ("matplotlib",)),

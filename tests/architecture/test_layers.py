@@ -32,6 +32,7 @@ LEVELS = {
     "inference": 8,
     "machine": 8,
     "planning": 8,
+    "pretraining": 8,
     "scaffold": 8,
     "convert": 9,
     "testing": 10,

@@ -26,6 +26,7 @@ LIGHT = {
     "recipe",
     "scaffold",
     "machine",
+    "pretraining",
     "cli",
 }
 HEAVY = {"torch", "sklearn", "scipy", "tensorboard", "transformers", "tensorflow"}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from bertmod.data.unfinished import Unfinished
 from bertmod.errors import DataError
 from bertmod.inference import (
     FeatureOptions,
@@ -22,7 +23,6 @@ from bertmod.inference import (
 from bertmod.inference.feature_files import FileOptions, json_line, write_features
 from bertmod.inference.feature_lines import LineFile
 from bertmod.inference.features import Extractor
-from bertmod.inference.unfinished import Unfinished
 
 OPTIONS = FeatureOptions(layers=(-1, 1), pooled=True, mean=True, max_length=12, batch_size=2)
 JSONL, SHARDS = FileOptions(), FileOptions("safetensors", words=True, shard_lines=20)

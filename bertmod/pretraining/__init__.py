@@ -1,0 +1,1 @@
+"""Text to instances for pre-training: pairs of segments with masked pieces."""
