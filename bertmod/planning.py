@@ -212,14 +212,13 @@ def _task_plan(
     sizes: Mapping[str, int],
     updates: Mapping[str, float],
 ) -> TaskPlan:
-    truncated = task.train.host.get("truncated")
     own = _total(sizes, f"adapters.{task.id}.") + _total(sizes, f"heads.{task.id}.")
     return TaskPlan(
         task=task.id,
         features=len(task.train),
         own_parameters=own,
         updates=updates[task.id],
-        truncated=None if truncated is None else int(np.count_nonzero(truncated.values)),
+        truncated=task.train.num_truncated,
         max_length=assembled.prepared[task.id].slot.max_length,
     )
 

@@ -138,8 +138,7 @@ class AdapterSpec(Spec):
         build: (config, AdapterContext) to an ``Adapter`` module; runs once per task.
         sites: (config, shape, layers) to the sites it acts at and the layers there.
         num_parameters: (config, shape, layers) to the trainable parameters of one task.
-        names: (config, shape, layers) to the names of its tensors; None: the module's own names,
-            in bertmod's format alone.
+        names: (config, shape, layers) to its tensors' names; None: its own, in bertmod's format.
         needs_output: (config, shape) to those of its sites where it changes what is there and
             adds nothing of its own: at a delta site an earlier adapter of the recipe must act.
         check: (config, shape, layers) to problems.
@@ -242,6 +241,7 @@ class OptimizerSpec(Spec):
     Attributes:
         build: (config, sequence of ``ParameterGroup``) to a ``torch.optim.Optimizer``.
         per_parameter: Whether each parameter's update depends on that parameter alone.
+        whole_tensors: Whether it reads parameters whole, as norms do: none may be shared out.
         state_per_parameter: Bytes of state per trainable parameter, for memory estimates.
         check: Problems of the options among themselves.
     """
@@ -259,6 +259,7 @@ class OptimizerSpec(Spec):
 
     build: Callable[[Config, Any], Any]
     per_parameter: bool = False
+    whole_tensors: bool = False
     state_per_parameter: int = 8
     check: Callable[[Config], Problems] = no_problems
 

@@ -12,11 +12,12 @@ from typing import cast
 import platformdirs
 
 from bertmod.contracts.head import TaskInfo
-from bertmod.contracts.metric import Metric
+from bertmod.contracts.metric import Metric, higher_is_better
 from bertmod.contracts.task import Example, Task, TaskContext
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.data.cache import cached_features
 from bertmod.data.features import FeatureTable
+from bertmod.data.training_rows import Phase, PhasedTask
 from bertmod.engine.evaluate import TaskSplit
 from bertmod.engine.seeding import generator
 from bertmod.engine.tasks import TrainingTask
@@ -101,6 +102,17 @@ class PreparedTask:
             make=make,
             warn_again=(lambda: self.task.read(split)) if examples is None else None,
         )
+
+    def phases(self) -> list[Phase]:
+        """What the task trains on, one phase after another.
+
+        Raises:
+            DataError: If a split cannot be read.
+        """
+        if isinstance(self.task, PhasedTask):
+            return list(self.task.phases(self.seed))
+        tables = [self.features(split) for split in self.splits("train")]
+        return [Phase(FeatureTable.concatenate(tables))]
 
     def make_features(self, examples: Sequence[Example]) -> FeatureTable:
         """Features of examples, made now."""
@@ -225,21 +237,21 @@ def training_task(prepared: PreparedTask) -> TrainingTask:
         DataError: If a split cannot be read or has no features.
     """
     slot, metric = prepared.slot, main_metric(prepared.slot)
-    tables = [prepared.features(split) for split in prepared.splits("train")]
-    table = FeatureTable.concatenate(tables)
-    if not len(table):
+    first, *later = prepared.phases()
+    if not all(len(phase.rows) for phase in (first, *later)):
         raise DataError(f"task {slot.id}: its training data has no features")
     scored = slot.spec.metrics(slot.config)
-    judge = prepared.context.metrics.get(metric.partition("/")[2])
+    judged = metric.partition("/")[2]
     return TrainingTask(
         id=slot.id,
-        train=table,
+        train=first.rows,
         dev={split: prepared.split(split) for split in prepared.splits("dev") if split in scored},
         metric=metric,
-        greater_is_better=judge is None or judge.greater_is_better,
+        greater_is_better=higher_is_better(judged, prepared.context.metrics.get(judged)),
         loss_weight=slot.keys.loss_weight,
         batch_size=slot.keys.batch_size,
         patience=slot.patience,
+        later=later,
     )
 
 

@@ -27,6 +27,7 @@ from bertmod.assemble.lock import lock_values
 from bertmod.assemble.writer import ModelWriter
 from bertmod.contracts.checkpoint import LoadReport
 from bertmod.contracts.sampler import SamplerContext
+from bertmod.contracts.task import ReportingTask
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.contracts.tracker import TrackerContext
 from bertmod.data.durable import write_file
@@ -252,6 +253,7 @@ def train(
         try:
             with _said_before():
                 _write_predictions(assembled, trainer.last_evaluation(), folder)
+                _write_reports(assembled, trainer, folder)
         except (OSError, DataError) as error:
             raise TrainingError(
                 f"{error}\n  the run is complete but for its predictions"
@@ -340,6 +342,21 @@ def _write_predictions(assembled: Assembled, evaluation: Evaluation, folder: Run
             if isinstance(split, TaskSplit):
                 predictions = evaluation.answers[task.id, name]
                 split.task.write(name, split.examples, predictions, folder.predictions)
+
+
+def _write_reports(assembled: Assembled, trainer: Trainer, folder: RunFolder) -> None:
+    """The final model's scores, in the forms that tasks have for them."""
+    found = trainer.last_evaluation().scores
+    for task in assembled.tasks:
+        split = task.dev.get(task.main_split)
+        if isinstance(split, TaskSplit) and isinstance(split.task, ReportingTask):
+            prefix = f"{task.id}/{task.main_split}/"
+            own = {
+                name.removeprefix(prefix): score
+                for name, score in found.items()
+                if name.startswith(prefix)
+            }
+            split.task.report(own, step=trainer.step, folder=folder.predictions)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -56,7 +56,13 @@ def _of_runs() -> Iterator[CommandSpec]:
 
 def _of_text() -> Iterator[CommandSpec]:
     from bertmod.cli.pretraining_data import pretraining_data
+    from bertmod.cli.vocab import vocab
 
+    yield CommandSpec(
+        name="vocab",
+        function=vocab,
+        summary="Learn a vocabulary from text, look at one, or extend it.",
+    )
     yield CommandSpec(
         name="pretraining-data",
         function=pretraining_data,

@@ -207,3 +207,21 @@ class FileTask(Protocol):
             DataError: If the file cannot be read or is malformed; the message names the place.
         """
         ...
+
+
+@runtime_checkable
+class ReportingTask(Protocol):
+    """What a ``Task`` may have beside its other methods: it writes a run's last scores itself."""
+
+    def report(self, scores: Mapping[str, float], *, step: int, folder: Path) -> Path:
+        """Write the scores in the form that other programs know; the file.
+
+        Args:
+            scores: Metric to value, of the split of the task's main metric.
+            step: Steps of the run.
+            folder: Where to write it; it exists.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+        ...

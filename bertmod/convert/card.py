@@ -76,6 +76,9 @@ def _made_from(source: Source, done: Conversion) -> str:
     if done.merged:
         adapters = listed(f"`{name}`" for name in done.merged)
         lines.append(f"- taken into the encoder's weights: the task's adapters {adapters}")
+    if done.num_words:
+        words = counted(done.num_words, "word")
+        lines.append(f"- taken into the vocabulary: {words}, each the mean of its pieces")
     lines += [f"- {line}" for line in _left(done.report)]
     return "\n".join([lines[0], "", *lines[1:]] if lines[1:] else lines)
 

@@ -12,6 +12,7 @@ from bertmod.contracts.checkpoint import CheckpointContent, CheckpointWriter, Lo
 from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.convert.card import conversion_card
+from bertmod.convert.extended import Extension, take_in_words
 from bertmod.convert.merged import take_in_adapters
 from bertmod.convert.source import Source, open_source
 from bertmod.convert.task_slots import Answering, TaskFinder
@@ -21,9 +22,15 @@ from bertmod.data.new_folder import require_new
 from bertmod.errors import CheckpointError, DataError
 from bertmod.model.canonical import encoder_hash
 from bertmod.model.loading import OWN_FORMAT
+from bertmod.recipe.resolve import Slot
 from bertmod.recipe.schema import AUTO
 from bertmod.registry import Entry, Registry, load_registry
 from bertmod.wording import did_you_mean, listed
+
+WITH_ENCODER_ONLY = (
+    "--encoder-only leaves heads and adapters out: give no --task, --head, --labels or --merge "
+    "with it"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Conversion:
         encoder_hash: SHA-256 of the encoder's values, as bertmod's own folders name it.
         report: What became of every tensor of the original.
         merged: Ids of the adapters that the encoder's weights took in.
+        num_words: Words that the vocabulary took in.
         notes: What the user should know.
     """
 
@@ -44,6 +52,7 @@ class Conversion:
     encoder_hash: str
     report: LoadReport
     merged: tuple[str, ...]
+    num_words: int
     notes: tuple[str, ...]
 
 
@@ -58,6 +67,7 @@ def convert(
     labels: Sequence[str] | None = None,
     encoder_only: bool = False,
     merge: bool = False,
+    extension: Extension | None = None,
     allow_unexpected: Sequence[str] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
     registry: Registry | None = None,
@@ -74,6 +84,7 @@ def convert(
         labels: What the labels of its one head are called, in the order of the file.
         encoder_only: Whether heads and adapters are left out.
         merge: Whether a task's adapters are taken into the encoder's weights.
+        extension: Words that the vocabulary takes in, which then alone has new values.
         allow_unexpected: Shell patterns of names in the file that nothing need know.
         options: ``encoder`` and ``tokenizer`` to options in place of what the file does not say.
         registry: What is installed; None looks.
@@ -86,10 +97,7 @@ def convert(
     """
     registry, path = registry or load_registry(), Path(target)
     if encoder_only and (tasks or head or labels or merge):
-        raise DataError(
-            "--encoder-only leaves heads and adapters out: give no --task, --head, --labels or "
-            "--merge with it"
-        )
+        raise DataError(WITH_ENCODER_ONLY)
     entry = writable(registry, to)
     require_new(path)
     found = open_source(
@@ -104,40 +112,49 @@ def convert(
     if labels is not None:
         own = entry.spec.writer.format == OWN_FORMAT
         found = _with_labels(found, tuple(labels), own=own)
-    return _copy(
-        found, path, entry, whole=not encoder_only, merge=merge, allow=tuple(allow_unexpected)
-    )
+    wanted = _Wanted(not encoder_only, merge, extension, tuple(allow_unexpected))
+    return _copy(found, path, entry, wanted)
 
 
-def _copy(
-    source: Source,
-    target: Path,
-    entry: Entry[Any],
-    *,
-    whole: bool,
-    merge: bool,
-    allow: tuple[str, ...],
-) -> Conversion:
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to become of a checkpoint on its way.
+
+    Attributes:
+        whole: Whether a head or an adapter that nothing asks for is an error.
+        merge: Whether the encoder takes a task's adapters in.
+        extension: Words that the vocabulary takes in.
+        allow: Patterns of names that nothing need know.
+    """
+
+    whole: bool
+    merge: bool
+    extension: Extension | None
+    allow: tuple[str, ...]
+
+
+def _copy(source: Source, target: Path, entry: Entry[Any], wanted: _Wanted) -> Conversion:
     """Read everything that is wanted, and write it in an installed loader's format."""
     writer: CheckpointWriter = entry.spec.writer
-    slot = source.opened.tokenizer
-    tokenizer: Tokenizer = slot.spec.build(slot.config)
-    answering = _answering(source, tokenizer) if writer.format == OWN_FORMAT else {}
+    answering = _answering(source) if writer.format == OWN_FORMAT else {}
     orders = {id_: each.order for id_, each in answering.items() if each.order is not None}
-    tensors, report = read_tensors(source, orders=orders, allow=allow, whole=whole)
+    tensors, report = read_tensors(source, orders=orders, allow=wanted.allow, whole=wanted.whole)
     report, lacking = without_absent(report)
     merged = tuple(adapter.id for task in source.tasks for adapter in task.adapters)
-    if merge:
+    if wanted.merge:
         source, tensors = take_in_adapters(source, tensors)
+    if wanted.extension is not None:
+        source, tensors = take_in_words(source, tensors, wanted.extension)
     done = Conversion(
         format=entry.spec.name,
         tasks=tuple(task.id for task in source.tasks),
         encoder_hash=encoder_hash({f"encoder.{k}": v for k, v in tensors["encoder"].items()}),
         report=report,
-        merged=merged if merge else (),
+        merged=merged if wanted.merge else (),
+        num_words=0 if wanted.extension is None else len(wanted.extension.made_of),
         notes=(*_notes(source), *lacking, *(each.note for each in answering.values() if each.note)),
     )
-    content = _content(source, answering, tokenizer, in_format(source, tensors, writer.format))
+    content = _content(source, answering, in_format(source, tensors, writer.format))
 
     def card(use: str) -> str:
         return conversion_card(
@@ -213,17 +230,24 @@ def _notes(source: Source) -> Iterator[str]:
             yield f"{task.id}: labels renamed: {renamed}"
 
 
-def _answering(source: Source, tokenizer: Tokenizer) -> dict[str, Answering]:
+def _answering(source: Source) -> dict[str, Answering]:
     """Task id to how it answers in bertmod, for tasks without a record of bertmod's own."""
     opened = source.opened
+    tokenizer = _tokenizer(opened.tokenizer)
     finder = TaskFinder(opened.path, opened.registry, tokenizer, longest=opened.shape.max_length)
     return {task.id: finder.find(task) for task in source.tasks if not task.facts}
 
 
+def _tokenizer(slot: Slot) -> Tokenizer:
+    built: Tokenizer = slot.spec.build(slot.config)
+    return built
+
+
 def _content(
-    source: Source, answering: Mapping[str, Answering], tokenizer: Tokenizer, tensors: Tensors
+    source: Source, answering: Mapping[str, Answering], tensors: Tensors
 ) -> CheckpointContent:
-    slot, files = source.opened.tokenizer, tokenizer.files()
+    slot = source.opened.tokenizer
+    files = _tokenizer(slot).files()
     options = slot.to_json()
     if options.get("vocab") is not None:
         options["vocab"] = next(iter(files))

@@ -195,6 +195,17 @@ class FeatureTable(Sequence[Feature]):
         """Tokens of each feature over all its rows, (features,), int64."""
         return np.diff(self.token_bounds[self.row_bounds])
 
+    @property
+    def num_truncated(self) -> int | None:
+        """Features from whose rows pieces were cut; None if unknown."""
+        truncated = self.host.get("truncated")
+        return None if truncated is None else int(np.count_nonzero(truncated.values))
+
+    def in_pass(self, number: int) -> FeatureTable:
+        """The table itself: its features are the same in every pass."""
+        del number
+        return self
+
     def take(self, indices: np.ndarray) -> FeatureTable:
         """These features, in this order, in memory."""
         indices = np.asarray(indices, dtype=np.int64)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.data.ragged import bounds_of
 from bertmod.data.random_bits import random_bits
+from bertmod.data.span_masking import choose_spans, text_words
 
 LONGEST_ROW = 1 << 16
 """Positions are kept in the 16 low bits of a draw."""
@@ -34,11 +36,13 @@ class Masking:
         probability: Share of a row's tokens, special ones counted, in (0, 1).
         max_predictions: Most masked tokens of a row, at least 1.
         whole_word: Whether all pieces of a word are masked, or none.
+        spans: Whether runs of whole words are masked, at random lengths.
     """
 
     probability: float = 0.15
     max_predictions: int = 20
     whole_word: bool = False
+    spans: bool = False
 
     def wanted(self, length_N: np.ndarray) -> np.ndarray:
         """Tokens to mask by the share alone, (rows,), int64, at least 1.
@@ -72,6 +76,16 @@ class MaskPieces:
     continues: np.ndarray
 
 
+def mask_pieces(tokenizer: Tokenizer) -> MaskPieces:
+    """What masking must know about a tokenizer's vocabulary, which has [MASK]."""
+    names = tokenizer.pieces(range(tokenizer.vocab_size))
+    return MaskPieces(
+        size=tokenizer.vocab_size,
+        mask=tokenizer.special["[MASK]"],
+        continues=np.array([name.startswith("##") for name in names]),
+    )
+
+
 @dataclass(frozen=True)
 class Masks:
     """The masked tokens of rows.
@@ -103,7 +117,7 @@ def choose_masks(
 
     With ``whole_word`` words are taken in random order, and one that would exceed the number is
     passed over; what happens is drawn for each word, the pieces in its place one by one. A word
-    ends with its segment.
+    ends with its segment. With ``spans`` runs of words are taken likewise, see ``span_masking``.
 
     Args:
         tokens_T: Rows ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]``, one behind another,
@@ -125,9 +139,10 @@ def choose_masks(
     if len(length_N) and length_N.max() > LONGEST_ROW:
         raise ValueError(f"a row of {length_N.max()} tokens; {LONGEST_ROW} at most")
     num_N = masking.num_masked(length_N)
-    if masking.whole_word:
+    if masking.whole_word or masking.spans:
         goes_on_T = pieces.continues[tokens_T] if continues_T is None else continues_T.copy()
-        place_M, unit_M = _whole_words(goes_on_T, bounds, first_N, key_N, num_N)
+        choose = choose_spans if masking.spans else _whole_words
+        place_M, unit_M = choose(goes_on_T, bounds, first_N, key_N, num_N)
     else:
         place_M = unit_M = _single_pieces(bounds, first_N, key_N, num_N)
     row_M = np.searchsorted(bounds, place_M, side="right") - 1
@@ -188,11 +203,7 @@ def _whole_words(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places of the pieces of words, ascending, and of the words' first pieces, (masked,) each."""
     row_T = np.repeat(np.arange(len(num_N)), np.diff(bounds))
-    is_text_T = np.ones(len(goes_on_T), bool)
-    for special in (bounds[:-1], bounds[:-1] + first_N - 1, bounds[1:] - 1):
-        is_text_T[special] = False
-    goes_on_T &= is_text_T
-    goes_on_T[1:] &= is_text_T[:-1]  # a segment's first piece begins a word, "##" or not
+    is_text_T = text_words(goes_on_T, bounds, first_N)
     unit_T = np.flatnonzero(~goes_on_T)[np.cumsum(~goes_on_T) - 1]
     column_T = np.arange(len(unit_T)) - bounds[row_T]
     draw_T = random_bits(key_N[row_T], column_T) & ~_POSITION | column_T.astype(np.uint64)

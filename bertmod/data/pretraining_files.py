@@ -23,7 +23,7 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +60,19 @@ class PretrainingRows:
 
     def __len__(self) -> int:
         return len(self.arrays["bounds"]) - 1
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[PretrainingRows]) -> PretrainingRows:
+        """Rows one behind another; all parts have the same arrays."""
+        return cls(_joined([dict(part.arrays) for part in parts]))
+
+    def take(self, indices: np.ndarray) -> PretrainingRows:
+        """Some of the rows, in this order.
+
+        Args:
+            indices: Which, (wanted,), int64.
+        """
+        return PretrainingRows(_taken(self.arrays, indices))
 
     def row(self, index: int) -> dict[str, np.ndarray]:
         """The arrays of one row: runs without their bounds, and single values.
@@ -139,9 +152,7 @@ class PretrainingData:
         ]
         if not parts:
             return PretrainingRows(_taken(self._arrays[0], indices))
-        back = np.empty(len(order), np.int64)
-        back[order] = np.arange(len(order))
-        return PretrainingRows(_taken(_joined(parts), back))
+        return PretrainingRows(_taken(_joined(parts), np.argsort(order)))
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         """One row, as ``PretrainingRows.row`` gives it; memory-mapped."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
+from bertmod.data.training_rows import Phase, TrainingRows
 from bertmod.engine.seeding import generator
 
 
@@ -50,6 +53,10 @@ class RowOrder:
         """Batches in one pass over the features."""
         return -(-len(self._lengths) // self._batch_size)
 
+    def pass_of(self, k: int) -> int:
+        """How many passes over the features were made before batch ``k``."""
+        return k // self.batches_per_pass
+
     def batch(self, k: int) -> np.ndarray:
         """Indices of the features in batch ``k``, counted from 0 over the whole run, int64."""
         number, place = divmod(k, self.batches_per_pass)
@@ -75,3 +82,31 @@ class RowOrder:
     def _cut(self, indices: np.ndarray) -> list[np.ndarray]:
         size = self._batch_size
         return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+class PhasedRows:
+    """The rows of every batch of a task: those of the phase that the run is in.
+
+    A batch is a function of (seed, task, k, phase), so that nothing is to be kept of it.
+
+    Args:
+        phases: What the task trains on, one phase after another.
+        order: The order of some rows.
+    """
+
+    def __init__(self, phases: Sequence[Phase], order: Callable[[TrainingRows], RowOrder]) -> None:
+        self._rows = [phase.rows for phase in phases]
+        self._ends = np.cumsum([phase.share for phase in phases])[:-1]
+        self._orders = [order(rows) for rows in self._rows]
+
+    def batch(self, k: int, *, step: int, total: int) -> tuple[TrainingRows, np.ndarray]:
+        """The rows of batch ``k`` of the task, and which of them it takes, (batch,), int64.
+
+        Args:
+            k: Batches of the task made before, over the whole run.
+            step: Steps of the run made before.
+            total: Steps of the run.
+        """
+        phase = int(np.searchsorted(np.rint(self._ends * total), step, side="right"))
+        order = self._orders[phase]
+        return self._rows[phase].in_pass(order.pass_of(k)), order.batch(k)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bertmod.contracts.sampler import ScoreInfo
-from bertmod.data.features import FeatureTable
+from bertmod.data.training_rows import Phase, TrainingRows
 from bertmod.engine.evaluate import DevSplit, EvaluationSettings, decode
 from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.model.multitask import MultiTaskModel
@@ -19,7 +19,7 @@ class TrainingTask:
 
     Attributes:
         id: Id of the task; the model has a head of that name.
-        train: Its training features.
+        train: Its training features; those of the first phase where there are several.
         dev: Splits to score, by name.
         metric: ``split/metric`` that decides what is best; empty if it is never scored.
         greater_is_better: Whether a higher score of that metric is better.
@@ -27,16 +27,24 @@ class TrainingTask:
         batch_size: Features per step if not the run's.
         patience: Evaluations without a better score of that metric after which it trains no more,
             positive; None: it trains to the end.
+        later: What it trains on after ``train``, whose share is what these leave of the run.
     """
 
     id: str
-    train: FeatureTable
+    train: TrainingRows
     dev: Mapping[str, DevSplit] = field(default_factory=dict)
     metric: str = ""
     greater_is_better: bool = True
     loss_weight: float = 1.0
     batch_size: int | None = None
     patience: int | None = None
+    later: Sequence[Phase] = ()
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """What it trains on, one phase after another."""
+        share = 1.0 - sum(phase.share for phase in self.later)
+        return (Phase(self.train, share), *self.later)
 
     @property
     def main_split(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bertmod.contracts.schedule import Schedule
 from bertmod.contracts.state import Stateful
 from bertmod.contracts.tracker import Tracker
 from bertmod.data.features import FeatureTable
+from bertmod.data.training_rows import TrainingRows
 from bertmod.engine.checkpoint import resume_newest, save_checkpoint, snapshot_from_main
 from bertmod.engine.counters import Counters
 from bertmod.engine.ema import WeightAverage
@@ -27,7 +29,7 @@ from bertmod.engine.interrupt import Interrupted, SignalWatch
 from bertmod.engine.keeper import Keeper, StateWriter
 from bertmod.engine.loss_scale import build_loss_scale
 from bertmod.engine.offload import build_masters
-from bertmod.engine.order import RowOrder
+from bertmod.engine.order import PhasedRows, RowOrder
 from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import resolve_device, resolve_precision, warn_if_slow
 from bertmod.engine.progress import Progress
@@ -119,7 +121,9 @@ class Trainer:
             loss_weights={task.id: task.loss_weight for task in tasks},
             ranks=ranks,
         )
-        self._orders = {task.id: self._row_order(task) for task in tasks}
+        self._orders = {
+            task.id: PhasedRows(task.phases, partial(self._row_order, task)) for task in tasks
+        }
         self._keeper = self._build_keeper(writer)
         self._counters = Counters(dict.fromkeys(self._tasks, 0))
         self._state = RunState(
@@ -219,10 +223,12 @@ class Trainer:
             TrainingError: If a loss or gradient is not finite; nothing has changed.
         """
         counters, task = self._counters, self._draw_task()
-        indices = self._orders[task].batch(counters.batches[task])
+        rows, indices = self._orders[task].batch(
+            counters.batches[task], step=counters.step, total=self.total_steps
+        )
         dropout_epochs = self.settings.dropout_epochs
         self.model.train(dropout_epochs is None or self._epoch < dropout_epochs)
-        micro_batches = self._cut(self._tasks[task], indices)
+        micro_batches = self._cut(self._tasks[task], rows, indices)
         result = self._stepper.run(counters.step, task, micro_batches, total=self.total_steps)
         counters.step += 1
         counters.batches[task] += 1
@@ -287,12 +293,13 @@ class Trainer:
         probabilities = self._probabilities(self._early.running)
         return self.task_ids[int(draw.choice(len(probabilities), p=probabilities))]
 
-    def _cut(self, task: TrainingTask, indices: np.ndarray) -> list[FeatureTable]:
+    def _cut(
+        self, task: TrainingTask, rows: TrainingRows, indices: np.ndarray
+    ) -> list[FeatureTable]:
         size = task.batch_size or self.settings.global_batch_size
         micro = -(-size // self.settings.gradient_accumulation_steps)
         return [
-            task.train.take(indices[start : start + micro])
-            for start in range(0, len(indices), micro)
+            rows.take(indices[start : start + micro]) for start in range(0, len(indices), micro)
         ]
 
     def _build_keeper(self, writer: StateWriter | None) -> Keeper | None:
@@ -302,9 +309,9 @@ class Trainer:
         metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks}
         return Keeper(self._folder, writer, metrics=metrics, select=self.settings.select)
 
-    def _row_order(self, task: TrainingTask) -> RowOrder:
+    def _row_order(self, task: TrainingTask, rows: TrainingRows) -> RowOrder:
         return RowOrder(
-            task.train.lengths,
+            rows.lengths,
             task.batch_size or self.settings.global_batch_size,
             seed=self.settings.seed,
             task=task.id,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bertmod.contracts.metric import OWN_LOW
 from bertmod.errors import RunFolderError
 from bertmod.inference.scores import SEED_FOLDER, RunScores, read_run, run_folders
 from bertmod.inference.states import Source
@@ -112,7 +113,10 @@ def compare(
     _refuse_twice(folders)
     runs = [read_run(folder, source) for folder in folders]
     metrics, names = _columns(runs)
-    smaller = {task for task, metric in metrics.items() if metric.partition("/")[2] in falling}
+    metric_of = {task: metric.partition("/")[2] for task, metric in metrics.items()}
+    smaller = {
+        task for task, name in metric_of.items() if name in falling or name.endswith(OWN_LOW)
+    }
     return Comparison(_methods(runs), metrics, names, source, frozenset(smaller))
 
 

@@ -47,8 +47,14 @@ class Slice:
         return (self.path.stat().st_size if self.end is None else self.end) - self.start
 
 
-def corpus_files(patterns: Sequence[str]) -> list[Path]:
+def corpus_files(
+    patterns: Sequence[str], *, remedy: str = "--dupe-factor says how often text is used"
+) -> list[Path]:
     """The files that names and glob patterns stand for, those of a pattern in order of name.
+
+    Args:
+        patterns: Names and patterns.
+        remedy: What to do where a file is named twice.
 
     Raises:
         DataError: If one stands for nothing, is a folder, or a file is named twice.
@@ -67,7 +73,7 @@ def corpus_files(patterns: Sequence[str]) -> list[Path]:
     known: set[Path] = set()
     for path in files:
         if path.resolve() in known:
-            raise DataError(f"{path}: is named twice\n  --dupe-factor says how often text is used")
+            raise DataError(f"{path}: is named twice\n  {remedy}")
         known.add(path.resolve())
     return files
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bertmod.contracts.tokenizer import Tokenizer
-from bertmod.data.masking import MaskPieces
+from bertmod.data.masking import MaskPieces, mask_pieces
 from bertmod.pretraining.options import PretrainingOptions
 from bertmod.pretraining.stored import Corpus, Plan
 from bertmod.pretraining.words import Words
@@ -76,10 +76,4 @@ class Job:
     @cached_property
     def pieces(self) -> MaskPieces:
         """What masking must know about the vocabulary."""
-        special, size = self.tokenizer.special, self.tokenizer.vocab_size
-        names = self.tokenizer.pieces(range(size))
-        return MaskPieces(
-            size=size,
-            mask=special["[MASK]"],
-            continues=np.array([name.startswith("##") for name in names]),
-        )
+        return mask_pieces(self.tokenizer)

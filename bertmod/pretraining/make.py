@@ -29,7 +29,6 @@ from bertmod.pretraining.store import corpus_facts, join_parts
 from bertmod.pretraining.stored import ROWS_FILE
 from bertmod.pretraining.tokenizing import load_segmenter, tokenize_slice
 from bertmod.pretraining.workers import Run, crew
-from bertmod.registry import Registry
 from bertmod.specs import TokenizerSpec
 
 FREE = frozenset({"corpus", "vocab"})
@@ -44,6 +43,12 @@ class Progress(Protocol):
     def __call__(
         self, total: int, what: str, *, unit: str
     ) -> AbstractContextManager[Callable[[int], object]]: ...
+
+
+class Installed(Protocol):
+    """What is installed: a ``Registry``."""
+
+    def get(self, kind: str, name: str, *, near: str | None = None) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def no_progress(total: int, what: str, *, unit: str) -> Iterator[Callable[[int],
     yield lambda _: None
 
 
-def open_vocabulary(path: Path, registry: Registry, *, lower_case: bool | None) -> Vocabulary:
+def open_vocabulary(path: Path, registry: Installed, *, lower_case: bool | None) -> Vocabulary:
     """The tokenizer of a vocabulary file.
 
     Args:

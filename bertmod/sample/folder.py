@@ -6,20 +6,21 @@ import tempfile
 from pathlib import Path
 
 from bertmod.sample.splits import TASKS, Row, TaskFiles, examples
+from bertmod.sample.stories import corpus_text
 from bertmod.sample.vocabulary import vocabulary
 
-SAMPLE_VERSION = "1"
+SAMPLE_VERSION = "2"
 
 README = """\
 This data is synthetic. bertmod generated it (sample version {version}) from word lists and a small
 grammar of its own, so that a recipe can run without a download. It has the layout of GLUE's files
 and eight of its tasks, but no sentence of GLUE or any other data set: scores on it say nothing
-about GLUE.
+about GLUE. corpus.txt is text of the same making, a sentence a line, for pre-training.
 """
 
 
 def write_sample(folder: Path) -> None:
-    """Write the eight tasks, ``vocab.txt`` and ``README.txt``; the same bytes on every machine.
+    """Write the eight tasks, text, vocabulary and README; the same bytes on every machine.
 
     Args:
         folder: Where to write, created if absent; files of the same names are overwritten.
@@ -28,6 +29,7 @@ def write_sample(folder: Path) -> None:
     for task in TASKS:
         texts += _write_task(folder / task.name, task)
     _write_text(folder / "vocab.txt", "".join(f"{piece}\n" for piece in vocabulary(texts)))
+    _write_text(folder / "corpus.txt", corpus_text())
     _write_text(folder / "README.txt", README.format(version=SAMPLE_VERSION))
 
 

@@ -6,6 +6,7 @@ Tasks are checked with it: any head's answers, without a forward through an enco
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from bertmod.contracts.batch import Arrays
 
 BATCH = 256
+PIECES = 40
+"""Pieces of the vocabulary that a batch drawn at random is from."""
 
 PADDING = 5.0
 """What the encoder gives of padding, unlike anything it gives of a real token."""
@@ -43,7 +46,8 @@ def decoded_at_random(
     spec: Any = installed().get("head", slot["name"], near="bertmod").spec
     options = {key: value for key, value in slot.items() if key != "name"}
     longest = int(features.row_lengths.max(initial=1))
-    context = HeadContext("task", host_shape(), info, initialise, longest)
+    shape = replace(host_shape(), vocab_size=_vocabulary(features))
+    context = HeadContext("task", shape, info, initialise, longest)
     head = spec.build(validated(spec, options), context)
     stir(head, seed=1, scale=1.0).eval()
     decoded: list[Arrays] = []
@@ -51,16 +55,25 @@ def decoded_at_random(
         table = features.take(torch.arange(start, min(start + BATCH, len(features))).numpy())
         batch = collate(table, layout=row_layout([head.layout], "packed"))
         with torch.no_grad():
-            decoded += head.decode(head(random_output(batch), batch), batch)
+            output = random_output(batch, vocab_size=shape.vocab_size)
+            decoded += head.decode(head(output, batch), batch)
     return decoded
 
 
-def random_output(batch: Batch, *, times: int = 1) -> EncoderOutput:
+def _vocabulary(features: FeatureTable) -> int:
+    """A size of the vocabulary that every token and every target is an index into."""
+    columns = [features.tokens["input_ids"], *(each.values for each in features.targets.values())]
+    highest = [int(values.max(initial=0)) for values in columns if values.dtype.kind in "iu"]
+    return max([PIECES - 1, *highest]) + 1
+
+
+def random_output(batch: Batch, *, times: int = 1, vocab_size: int | None = None) -> EncoderOutput:
     """An encoder's output with every part, from normal draws, for a batch.
 
     Args:
         batch: The batch.
         times: How often the batch repeats the same rows; its output repeats with them.
+        vocab_size: Rows of the word embeddings; None: ``PIECES``.
     """
     shape, draws = host_shape(), torch.Generator().manual_seed(0)
     tokens = int(batch.context.lengths_R.sum()) // times
@@ -70,16 +83,19 @@ def random_output(batch: Batch, *, times: int = 1) -> EncoderOutput:
         for _ in range(shape.num_hidden_layers + 1)
     ]
     pooled = torch.randn(rows, shape.hidden_size, generator=draws).tanh()
-    return output_of(batch, layers, pooled.repeat(times, 1))
+    return output_of(batch, layers, pooled.repeat(times, 1), vocab_size=vocab_size or PIECES)
 
 
-def output_of(batch: Batch, layers: Sequence[Tensor], pooled_RH: Tensor) -> EncoderOutput:
+def output_of(
+    batch: Batch, layers: Sequence[Tensor], pooled_RH: Tensor, *, vocab_size: int = PIECES
+) -> EncoderOutput:
     """An encoder's output with these values, whatever the layout of the batch.
 
     Args:
         batch: The batch.
         layers: Embedding output and one per block, each (real tokens, hidden size), row by row.
         pooled_RH: Pooled output, (rows, hidden size).
+        vocab_size: Rows of the word embeddings.
     """
     context = batch.context
     real_T = context.position_of_token_T < context.lengths_R[context.row_of_token_T]
@@ -91,5 +107,5 @@ def output_of(batch: Batch, layers: Sequence[Tensor], pooled_RH: Tensor) -> Enco
 
     everywhere = tuple(placed(values) for values in layers)
     draws = torch.Generator().manual_seed(1)
-    words_VH = torch.randn(40, host_shape().hidden_size, generator=draws)
+    words_VH = torch.randn(vocab_size, host_shape().hidden_size, generator=draws)
     return EncoderOutput(everywhere[-1], pooled_RH, everywhere, words_VH)

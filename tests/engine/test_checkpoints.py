@@ -194,7 +194,7 @@ class Finer(torch.optim.SGD):
                 parameter.data -= 0.1 * (state["sum"] / state["count"]).float()
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "bert_adam", "finer"])
+@pytest.mark.parametrize("optimizer", ["adamw", "bert_adam", "lamb", "finer"])
 def test_a_resumed_trainer_goes_on_bit_for_bit(toy, tmp_path, optimizer) -> None:
     def finer(groups):
         return Finer([{"params": [p for _, p in group.parameters]} for group in groups], lr=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ SKIPPED = {"*/adam_[mv]": "optimizer slot", "global_step": "counter"}
 
 
 class Pretrained(NamedTuple):
-    """A case and its model, whose tasks are ``pieces`` and ``order``."""
+    """A case and its model, whose tasks are ``pieces`` and ``order``, and ``both`` in one head."""
 
     tensors: Mapping[str, Tensor]
     model: MultiTaskModel
@@ -60,6 +61,13 @@ def loaded(reference, golden_case):
             heads[task] = about.build(chosen, context)
             names = about.names(chosen, encoder.shape)
             components.append(Component(f"heads.{task}", names, heads[task], required=True))
+        about = reference.spec("head", "pretraining")
+        chosen = about.config(**pieces)
+        heads["both"] = about.build(
+            chosen, HeadContext("both", encoder.shape, TaskInfo(), initialise)
+        )
+        names = about.names(chosen, encoder.shape)
+        own = Component("heads.both", names, heads["both"], required=True)
         format_, prefix = FORMATS[name]
         stored = {
             each: StoredTensor(each.removeprefix(prefix), tuple(value.shape), lambda v=value: v)
@@ -67,6 +75,7 @@ def loaded(reference, golden_case):
         }
         description = CheckpointDescription(format_, skipped=SKIPPED)
         report = load_tensors(stored, description, components)
+        load_tensors(stored, description, [components[0], own])
         return Pretrained(case.tensors, MultiTaskModel(encoder, {}, heads).eval(), report)
 
     return load
@@ -93,6 +102,22 @@ def features(own: list[dict[str, np.ndarray]], **columns: list[Any]) -> FeatureT
         )
         for i, row in enumerate(own)
     )
+
+
+def bare(table: FeatureTable) -> FeatureTable:
+    """Features of which every token is asked about."""
+    return replace(table, targets={}, positions={})
+
+
+def together(pieces: FeatureTable, nexts: FeatureTable) -> FeatureTable:
+    """Features with the targets of both losses."""
+    following = {"next_sentence": nexts.targets["labels"]}
+    return replace(pieces, targets={**pieces.targets, **following})
+
+
+def losses(model: MultiTaskModel, table: FeatureTable, layout: str) -> dict[str, float]:
+    """The means of both losses of the head that has both."""
+    return mean_loss(model, "both", table, settings=EvaluationSettings(batch_size=2, layout=layout))
 
 
 def loss(model: MultiTaskModel, task: str, table: FeatureTable, layout: str) -> float:
@@ -136,7 +161,7 @@ def test_the_ports_logits_and_loss(loaded, layout) -> None:
     tensors, model, _ = loaded(PORT)
     pieces, nexts = port_tables(tensors)
     for i, length in enumerate(pieces.row_lengths):
-        batch = collate(pieces.take(np.array([i])), layout=layout)
+        batch = collate(bare(pieces.take(np.array([i]))), layout=layout)
         with torch.no_grad():
             found = model(batch, "pieces").logits["logits"][:length]
         expected = tensors["output/prediction_logits"][i, :length]
@@ -150,6 +175,9 @@ def test_the_ports_logits_and_loss(loaded, layout) -> None:
         np.testing.assert_allclose(arrays["probabilities"], logits.softmax(0), rtol=0, atol=1e-5)
     total = loss(model, "pieces", pieces, layout) + loss(model, "order", nexts, layout)
     assert abs(total - float(tensors["output/loss"])) <= 1e-5
+    found = losses(model, together(pieces, nexts), layout)
+    assert found.keys() == {"masked_lm", "next_sentence"}
+    assert abs(sum(found.values()) - float(tensors["output/loss"])) <= 1e-5
 
 
 @pytest.mark.parametrize(("act", "output"), [("gelu", "output_erf"), ("gelu_tanh", "output")])
@@ -163,14 +191,14 @@ def test_googles_log_probabilities_and_losses(loaded, layout, act, output) -> No
     decoded = decode(model, "pieces", pieces, settings=EvaluationSettings(layout=layout))
     places = tensors["input/masked_lm_positions"]
     for i, arrays in enumerate(decoded):
-        asked = places[i][there[i]].numpy()
-        assert arrays["tokens"].tolist() == list(range(pieces.row_lengths[i]))
-        order = arrays["pieces"][asked].argsort(1)
-        found = np.take_along_axis(arrays["log_probabilities"][asked], order, 1)
+        assert arrays["tokens"].tolist() == places[i][there[i]].tolist()
+        order = arrays["pieces"].argsort(1)
+        found = np.take_along_axis(arrays["log_probabilities"], order, 1)
         np.testing.assert_allclose(found, expected[i][there[i]], rtol=0, atol=1e-5)
     count = float(there.sum())
     told = float(tensors[f"{output}/masked_lm_loss"]) * (count + 1e-5) / count
     assert abs(loss(model, "pieces", pieces, layout) - told) <= 1e-5
+    assert abs(losses(model, together(pieces, nexts), layout)["masked_lm"] - told) <= 1e-5
     told = float(tensors[f"{output}/next_sentence_loss"])
     assert abs(loss(model, "order", nexts, layout) - told) <= 1e-5
     logs = tensors[f"{output}/next_sentence_log_probs"]

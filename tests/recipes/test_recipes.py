@@ -54,8 +54,11 @@ ON_THE_SAMPLE = {
     "top_layer",
 }
 SAMPLE = [path for path in RECIPES if path.stem in ON_THE_SAMPLE]
-WITH_DATA = [path for path in RECIPES if path not in SAMPLE]
-PAPER = [path for path in PAPERS if not path.stem.startswith(("squad", "swag"))]
+FROM_SCRATCH = [path for path in RECIPES if path.stem.startswith("pretrain")]
+WITH_DATA = [path for path in RECIPES if path not in (*SAMPLE, *FROM_SCRATCH)]
+PRETRAINING = [path for path in PAPERS if path.stem.endswith("pretraining")]
+FINE_TUNING = [path for path in PAPERS if path not in PRETRAINING]
+PAPER = [path for path in FINE_TUNING if not path.stem.startswith(("squad", "swag"))]
 SIZES = {
     **{"cola": 6680, "mrpc": 2865, "mnli": 306798, "rte": 1945},
     **{"stsb": 4491, "sst2": 52616, "qqp": 284257, "qnli": 84715},
@@ -147,13 +150,13 @@ def test_it_names_the_schema(path) -> None:
     assert (path.parent / schema).resolve() == ROOT / "recipe.schema.json"
 
 
-@pytest.mark.parametrize("path", SAMPLE, ids=shown)
+@pytest.mark.parametrize("path", [*SAMPLE, *FROM_SCRATCH], ids=shown)
 def test_it_checks(path, given, capsys) -> None:
     assert main(["check", str(path)]) == 0
     assert capsys.readouterr().out.startswith(f"{path}: no problems\n")
 
 
-@pytest.mark.parametrize("path", [*WITH_DATA, *PAPERS], ids=shown)
+@pytest.mark.parametrize("path", [*WITH_DATA, *FINE_TUNING], ids=shown)
 def test_it_asks_for_data_and_checkpoint(path, given, capsys) -> None:
     assert main(["check", str(path)]) == 2
     told = capsys.readouterr().err
@@ -191,7 +194,7 @@ def test_it_runs_two_steps(path, given, capsys, tmp_path) -> None:
     assert tasks_of(capsys.readouterr().out, tasks) == set(tasks)
 
 
-@pytest.mark.parametrize("path", WITH_DATA, ids=shown)
+@pytest.mark.parametrize("path", [*WITH_DATA, *FROM_SCRATCH], ids=shown)
 def test_it_runs_two_steps_on_tiny_data(path, given, tiny_data, capsys, tmp_path) -> None:
     tasks = [task["name"] for task in load_recipe(path).values["tasks"]]
     more = [*small_adapters(path), *row_lengths(path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -101,12 +102,17 @@ class MaskedLmConfig(ComponentConfig):
     mask_id: int | None = Field(
         None,
         ge=0,
-        description="Index of [MASK] in the vocabulary: pieces are then predicted for such tokens "
-        "alone. Null: for every token, which takes a vocabulary of logits for each.",
+        description="Index of [MASK] in the vocabulary: where a task does not say which tokens are "
+        "asked about, pieces are predicted for such tokens alone. Null: for every token then, "
+        "which takes a vocabulary of logits for each.",
     )
     top_k: int = Field(
         5, gt=0, description="How many of a token's most likely pieces are kept, pieces."
     )
+
+
+class PretrainingConfig(MaskedLmConfig):
+    """Options of ``pretraining``."""
 
 
 class NextSentenceConfig(ComponentConfig):
@@ -161,6 +167,15 @@ def masked_lm_names(shape: EncoderShape) -> tuple[TensorName, ...]:
         tied=WORDS,
     )
     return (*rows, bias, decoder)
+
+
+def pretraining_names(shape: EncoderShape) -> tuple[TensorName, ...]:
+    """Names of a head that is one of masked pieces and one of next sentences side by side."""
+    order = names("classifier", shape, None, stored=NEXT_SENTENCE)
+    return (
+        *(replace(row, canonical=f"masked_lm.{row.canonical}") for row in masked_lm_names(shape)),
+        *(replace(row, canonical=f"next_sentence.{row.canonical}") for row in order),
+    )
 
 
 def num_parameters(shape: EncoderShape, num_outputs: int) -> int:

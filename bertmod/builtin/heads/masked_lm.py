@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertmod import Batch, EncoderOutput, HeadContext, HeadOutput, Part
-from bertmod.builtin.heads.by_feature import real_tokens, tokens_by_feature
+from bertmod.builtin.heads.by_feature import real_tokens
 from bertmod.builtin.heads.class_loss import NO_CLASS, ClassLoss, count_words
 from bertmod.builtin.heads.config import MaskedLmConfig, vocabulary
 from bertmod.nn.activations import activation
@@ -41,16 +41,18 @@ class Transform(nn.Module):
 class MaskedLm(nn.Module):
     """The right piece of each of some tokens among the vocabulary, by cross entropy.
 
-    Reads the positions ``words`` of the tokens that have a target and the target ``labels``, their
-    pieces' indices into the vocabulary, int64, -1 where there is none; both with as many entries
-    per feature. Gives the logits ``logits`` of the tokens it is asked about: with ``mask_id`` of
-    the real tokens that are it, (masks, vocabulary), else of all, (tokens, vocabulary). Where
-    there are targets and gradients are recorded there are no logits, since the loss projects
-    words with a label alone.
+    Reads the positions ``words`` of the tokens that are asked about and the target ``labels``,
+    their pieces' indices into the vocabulary, int64, -1 where there is none; both with as many
+    entries per feature. It projects no token that it is not asked about. Gives the logits
+    ``words`` of those at the positions, in their order, (words, vocabulary); where a batch has no
+    positions, the logits ``logits``: with ``mask_id`` of the real tokens that are it, (masks,
+    vocabulary), else of all, (tokens, vocabulary). Where there are targets and gradients are
+    recorded, there are no logits.
 
     Decodes the most likely pieces of each token it is asked about, which is what a task needs to
-    fill in masks or to count right pieces: ``tokens``, where in the feature, (N,), int64;
-    ``pieces``, (N, top_k), int64, the most likely first; ``log_probabilities`` of these, fp32.
+    fill in masks or to count right pieces: ``tokens``, where in the feature, ascending, (N,),
+    int64; ``pieces``, (N, top_k), int64, the most likely first; ``log_probabilities`` of these,
+    fp32; and where there are labels, ``label_log_probabilities``, (N,), fp32, those of -1 being 0.
 
     Raises:
         ValueError: If the encoder states no size of its vocabulary.
@@ -81,15 +83,16 @@ class MaskedLm(nn.Module):
         """Logits, and the sum of cross entropies over words with a label."""
         words_VH = output.word_embeddings_VH
         assert words_VH is not None
-        losses = {}
-        if {"labels", "words"} <= batch.targets.keys():
-            losses["masked_lm"] = (self._loss(output.hidden_TH, words_VH, batch), 1.0)
-            if torch.is_grad_enabled():
-                return HeadOutput({}, losses)
+        token_N = self._asked(batch)
         hidden_NH = output.hidden_TH
-        if self.mask_id is not None:
-            hidden_NH = hidden_NH[self._asked(batch)]
-        return HeadOutput({"logits": self.project(hidden_NH, words_VH)}, losses)
+        if token_N is not None:
+            hidden_NH = hidden_NH.index_select(0, token_N)
+        logits_NV = self.project(hidden_NH, words_VH)
+        logits = {"words" if "words" in batch.targets else "logits": logits_NV}
+        if not {"labels", "words"} <= batch.targets.keys():
+            return HeadOutput(logits, {})
+        losses = {"masked_lm": (self.loss(logits_NV, _labels(batch)), 1.0)}
+        return HeadOutput({} if torch.is_grad_enabled() else logits, losses)
 
     def project(self, hidden_NH: Tensor, words_VH: Tensor) -> Tensor:
         """Logits of every piece for some tokens, (tokens, vocabulary), compute dtype.
@@ -102,29 +105,67 @@ class MaskedLm(nn.Module):
 
     def decode(self, output: HeadOutput, batch: Batch) -> list[Arrays]:
         """``tokens``, ``pieces`` and ``log_probabilities`` of each feature."""
-        logits_NV = output.logits["logits"].detach().float()
-        if self.mask_id is None:
-            logits_NV = logits_NV[real_tokens(batch)]
+        name = "words" if "words" in batch.targets else "logits"
+        logits_NV = output.logits[name].detach().float()
+        token_N = self._asked(batch)
+        if token_N is None:
+            token_N = torch.nonzero(real_tokens(batch))[:, 0]
+            logits_NV = logits_NV[token_N]
+        total_N1 = logits_NV.logsumexp(-1, keepdim=True)
         log_NK, piece_NK = logits_NV.topk(min(self.top_k, logits_NV.shape[1]))
-        log_NK = log_NK - logits_NV.logsumexp(-1, keepdim=True)
-        asked = tokens_by_feature(self._asked(batch), batch)
-        places = [np.flatnonzero(tokens) for tokens in asked]
-        bounds = np.cumsum([len(tokens) for tokens in places])[:-1]
-        pieces = np.split(piece_NK.cpu().numpy(), bounds)
-        logs = np.split(log_NK.cpu().numpy(), bounds)
-        return [
-            {"tokens": tokens, "pieces": piece, "log_probabilities": log}
-            for tokens, piece, log in zip(places, pieces, logs, strict=True)
-        ]
+        columns = {"pieces": piece_NK, "log_probabilities": log_NK - total_N1}
+        if {"labels", "words"} <= batch.targets.keys():
+            label_N = _labels(batch)
+            own_N = (logits_NV.gather(1, label_N.clamp(min=0)[:, None]) - total_N1)[:, 0]
+            columns["label_log_probabilities"] = own_N.masked_fill(label_N < 0, 0.0)
+        host = {name: values.cpu().numpy() for name, values in columns.items()}
+        return _by_feature(token_N, host, batch, there=_counted(batch))
 
-    def _loss(self, hidden_TH: Tensor, words_VH: Tensor, batch: Batch) -> Tensor:
-        token_W = batch.targets["words"].flatten()
-        label_W = batch.targets["labels"].flatten().masked_fill(token_W < 0, NO_CLASS)
-        hidden_WH = hidden_TH.index_select(0, token_W.clamp(min=0))
-        loss: Tensor = self.loss(self.project(hidden_WH, words_VH), label_W)
-        return loss
+    def _asked(self, batch: Batch) -> Tensor | None:
+        """Places of the tokens it is asked about, (N,), int64; None: it is asked about all."""
+        if "words" in batch.targets:
+            return batch.targets["words"].flatten().clamp(min=0)
+        if self.mask_id is None:
+            return None
+        return torch.nonzero(real_tokens(batch) & (batch.input_ids_T == self.mask_id))[:, 0]
 
-    def _asked(self, batch: Batch) -> Tensor:
-        """Which tokens it is asked about, (tokens,), bool."""
-        real_T = real_tokens(batch)
-        return real_T if self.mask_id is None else real_T & (batch.input_ids_T == self.mask_id)
+
+def _labels(batch: Batch) -> Tensor:
+    """The label of each of a batch's words, -1 where there is none, (words,), int64."""
+    outside_N = batch.targets["words"].flatten() < 0
+    return batch.targets["labels"].flatten().long().masked_fill(outside_N, NO_CLASS)
+
+
+def _counted(batch: Batch) -> np.ndarray | None:
+    """Which of a batch's words lie in their feature, (words,), bool; None without words."""
+    words = batch.targets.get("words")
+    return None if words is None else (words.flatten() >= 0).cpu().numpy()
+
+
+def _by_feature(
+    token_N: Tensor, columns: Arrays, batch: Batch, *, there: np.ndarray | None
+) -> list[Arrays]:
+    """Columns of tokens cut by feature, each feature's in the order of its tokens.
+
+    Args:
+        token_N: Places in the batch, (tokens,), int64.
+        columns: Name to values, (tokens, ...).
+        batch: The batch.
+        there: Which of the tokens count, (tokens,), bool; None: all.
+    """
+    rows = batch.feature_of_row_R.cpu().numpy()
+    row_N = batch.context.row_of_token_T[token_N].cpu().numpy()
+    token = token_N.cpu().numpy()
+    kept = np.arange(len(token)) if there is None else np.flatnonzero(there)
+    kept = kept[np.lexsort((token[kept], rows[row_N[kept]]))]
+    lengths = batch.context.lengths_R.cpu().numpy()
+    # A feature's rows lie one behind another, so that its tokens count on from row to row.
+    before_R = np.cumsum(lengths) - lengths
+    before_R -= before_R[np.searchsorted(rows, rows)]
+    places = batch.context.position_of_token_T[token_N].cpu().numpy() + before_R[row_N]
+    ends = np.searchsorted(rows[row_N[kept]], np.arange(rows[-1] + 1 if len(rows) else 0), "right")
+    cut = {
+        name: np.split(values[kept], ends[:-1])
+        for name, values in {"tokens": places.astype(np.int64), **columns}.items()
+    }
+    return [dict(zip(cut, values, strict=True)) for values in zip(*cut.values(), strict=True)]

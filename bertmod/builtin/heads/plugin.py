@@ -14,6 +14,7 @@ from bertmod.builtin.heads.config import (
     MultiLabelConfig,
     MultipleChoiceConfig,
     NextSentenceConfig,
+    PretrainingConfig,
     RegressionConfig,
     SpanConfig,
     TokenClassificationConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "MultiLabelConfig",
     "MultipleChoiceConfig",
     "NextSentenceConfig",
+    "PretrainingConfig",
     "RegressionConfig",
     "SpanConfig",
     "TokenClassificationConfig",
@@ -95,6 +97,13 @@ def build_next_sentence(config: NextSentenceConfig, context: HeadContext) -> Mod
     return NextSentence(config, context)
 
 
+def build_pretraining(config: PretrainingConfig, context: HeadContext) -> Module:
+    """A fresh head with both losses of pre-training."""
+    from bertmod.builtin.heads.pretraining import Pretraining
+
+    return Pretraining(config, context)
+
+
 def masked_lm_parameters(config: MaskedLmConfig, shape: EncoderShape, labels: int) -> int:
     """Parameters of ``masked_lm``, whose outputs are the vocabulary's."""
     del config, labels
@@ -105,6 +114,18 @@ def masked_lm_names(config: MaskedLmConfig, shape: EncoderShape) -> Sequence[Ten
     """Names of the tensors of ``masked_lm``."""
     del config
     return heads.masked_lm_names(shape)
+
+
+def pretraining_parameters(config: PretrainingConfig, shape: EncoderShape, labels: int) -> int:
+    """Parameters of ``pretraining``: those of ``masked_lm`` and of ``next_sentence``."""
+    del config
+    return heads.num_masked_lm(shape) + heads.num_parameters(shape, labels)
+
+
+def pretraining_names(config: PretrainingConfig, shape: EncoderShape) -> Sequence[TensorName]:
+    """Names of the tensors of ``pretraining``; files call them as those of the single heads."""
+    del config
+    return heads.pretraining_names(shape)
 
 
 def constant(value: Any, config: Any) -> Any:
@@ -231,4 +252,20 @@ def _pretraining_heads() -> Iterator[HeadSpec]:
         source="google-research/bert run_pretraining.py",
         **reads("pooled", labels="class"),
         **layer("classifier", None, heads.NEXT_SENTENCE),
+    )
+    yield HeadSpec(
+        name="pretraining",
+        config=PretrainingConfig,
+        build=build_pretraining,
+        num_parameters=pretraining_parameters,
+        names=pretraining_names,
+        labels=heads.NEXT_OR_RANDOM,
+        summary="Both losses of pre-training: masked tokens, and whether the second text follows.",
+        source="google-research/bert run_pretraining.py",
+        **reads(
+            *("hidden", "word_embeddings", "pooled"),
+            words="positions",
+            labels="pieces",
+            next_sentence="class",
+        ),
     )

@@ -31,6 +31,10 @@ ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
 }
 """Architecture to its heads; that of texts has any one of ``PROBLEM_TYPES``."""
 
+BOTH = "pretraining"
+"""The head that is both heads of ``BertForPreTraining``; a file does not tell it from these two,
+unless bertmod wrote it."""
+
 PROBLEM_TYPES = {
     "single_label_classification": "classification",
     "multi_label_classification": "multi_label",
@@ -39,6 +43,7 @@ PROBLEM_TYPES = {
 
 LAYERS = {
     "masked_lm": "cls.predictions.",
+    BOTH: "cls.predictions.",
     "next_sentence": "cls.seq_relationship.",
     "span": "qa_outputs.",
 }
@@ -89,6 +94,8 @@ def found_heads(
     named, why = _named_heads(values, shapes)
     skipped = {escape(name): why for name in shapes if why and not name.startswith(ENCODER)}
     names = [name for name in named if any(each.startswith(_layer(name)) for each in shapes)]
+    if len(names) > 1 and _own(values, [BOTH]):
+        names = [BOTH]
     _check_ids(names, tasks, source)
     own = _own(values, names)
     ids = tasks or tuple(own) or tuple(map(str, range(len(names))))
@@ -162,7 +169,7 @@ def _own(values: Json, names: Sequence[str]) -> Mapping[str, Json]:
 def _slot(name: str, values: Json) -> dict[str, Any]:
     """A head slot with what every configuration says of the head."""
     slot = {"name": f"bertmod/{name}"}
-    if name == "masked_lm":
+    if name in ("masked_lm", BOTH):
         return slot | {"hidden_act": ACTIVATIONS.get(values.get("hidden_act", "gelu"))}
     if _layer(name) != CLASSIFIER:
         return slot

@@ -16,7 +16,12 @@ from bertmod.builtin.loaders.huggingface_folder import (
     VOCABULARY,
     WEIGHTS,
 )
-from bertmod.builtin.loaders.huggingface_heads import ARCHITECTURES, OF_TEXTS, PROBLEM_TYPES
+from bertmod.builtin.loaders.huggingface_heads import (
+    ARCHITECTURES,
+    BOTH,
+    OF_TEXTS,
+    PROBLEM_TYPES,
+)
 from bertmod.model.tokenizer_files import OWN_KEY, special_tokens, tokenizer_files
 
 if TYPE_CHECKING:
@@ -94,6 +99,8 @@ def _architecture(content: CheckpointContent) -> str:
         return "BertModel"
     if len(names) == 1 and names[0] in PROBLEM_TYPES.values():
         return OF_TEXTS
+    if names == (BOTH,):
+        return "BertForPreTraining"
     for architecture, heads in ARCHITECTURES.items():
         if sorted(names) == sorted(heads):
             return architecture

@@ -27,6 +27,9 @@ HEADS = {
     "next_sentence": "cls/seq_relationship/output_weights",
 }
 """Head to a tensor that a checkpoint with it has; one of whole texts has ``CLASSIFIER``."""
+BOTH = "pretraining"
+"""The head that is ``masked_lm`` and ``next_sentence``; a checkpoint does not tell it from these
+two, unless bertmod wrote that down."""
 
 SLOT = "optimizer slot"
 AVERAGE = "moving average that training kept beside the variable"
@@ -159,6 +162,9 @@ def _heads(
     heads: dict[str, FoundHead] = {}
     for task, head in (own.heads if own else {}).items():
         kind = str(head.slot.get("name")).removeprefix("bertmod/")
+        if kind == BOTH and {"masked_lm", "next_sentence"} <= set(kinds.values()):
+            kind = "masked_lm"
+            del kinds[HEADS["next_sentence"]]
         if kinds.pop(HEADS.get(kind, CLASSIFIER), None) is None:
             continue  # training went on with another head since, the configuration kept
         if kind == "classification" and head.labels is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bertmod import ComponentConfig, OptimizerSpec, ParameterGroup, hookimpl
+from bertmod import ComponentConfig, OptimizerSpec, ParameterGroup, Problem, hookimpl
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -44,6 +44,37 @@ class AdamWConfig(BertAdamConfig):
     )
 
 
+Norm = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class LambConfig(BertAdamConfig):
+    """Options of LAMB."""
+
+    bias_correction: bool = Field(
+        True,
+        description="Whether the running means are divided by what they lack in the first steps.",
+    )
+    norm_bounds: tuple[Norm, Norm] | None = Field(
+        None,
+        description="Least and greatest norm that a tensor counts as when its update is made as "
+        "long as it is, 0 or more, such as [0, 10]; null: its own.",
+    )
+    scale_vectors: bool = Field(
+        False,
+        description="Whether the updates of vectors and scalars (biases, LayerNorm) are made as "
+        "long as they are, too.",
+    )
+
+
+def check_lamb(config: LambConfig) -> Sequence[Problem]:
+    """Bounds that leave no norm between them."""
+    bounds = config.norm_bounds
+    if bounds is None or bounds[0] <= bounds[1] > 0:
+        return ()
+    what = f"[{bounds[0]:g}, {bounds[1]:g}] leaves no norm"
+    return (Problem("norm_bounds", what, ("accepted: the least, then the greatest above 0",)),)
+
+
 def build_bert_adam(config: BertAdamConfig, groups: Sequence[ParameterGroup]) -> Optimizer:
     """BERT's Adam over the groups."""
     from bertmod.builtin.optimizers.bert_adam import BertAdam
@@ -56,6 +87,20 @@ def build_adamw(config: AdamWConfig, groups: Sequence[ParameterGroup]) -> Optimi
     from bertmod.builtin.optimizers.adamw import adamw
 
     return adamw(groups, betas=config.betas, eps=config.eps)
+
+
+def build_lamb(config: LambConfig, groups: Sequence[ParameterGroup]) -> Optimizer:
+    """LAMB over the groups."""
+    from bertmod.builtin.optimizers.lamb import Lamb
+
+    return Lamb(
+        groups,
+        betas=config.betas,
+        eps=config.eps,
+        bias_correction=config.bias_correction,
+        norm_bounds=config.norm_bounds,
+        scale_vectors=config.scale_vectors,
+    )
 
 
 @hookimpl
@@ -78,4 +123,15 @@ def bertmod_optimizers() -> Iterator[OptimizerSpec]:
         state_per_parameter=8,
         summary="AdamW with bias correction, torch's own.",
         source="Loshchilov and Hutter 2019, arXiv:1711.05101",
+    )
+    yield OptimizerSpec(
+        name="lamb",
+        config=LambConfig,
+        build=build_lamb,
+        check=check_lamb,
+        per_parameter=True,
+        whole_tensors=True,
+        state_per_parameter=8,
+        summary="Adam for large batches: each tensor's update is as long as the tensor.",
+        source="You et al. 2019, arXiv:1904.00962",
     )

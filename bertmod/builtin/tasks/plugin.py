@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from bertmod import EmptyConfig, TaskSpec, hookimpl
 from bertmod.builtin.tasks.choices.config import CHOICE_TABLE, SWAG
+from bertmod.builtin.tasks.pretraining.config import PRETRAINING
 from bertmod.builtin.tasks.sentences.facts import GLUE, SentenceFacts
 from bertmod.builtin.tasks.sentences.published_config import published_spec
 from bertmod.builtin.tasks.sentences.table_config import TABLE
@@ -20,9 +21,9 @@ BERTMOD_CONTRACT = 1
 
 @hookimpl
 def bertmod_tasks() -> Iterator[TaskSpec]:
-    """GLUE's tasks, questions, tags, choices and tables."""
+    """GLUE's tasks, questions, tags, choices, tables and pre-training."""
     yield from map(_glue, GLUE)
-    yield from (CONLL, TAG_TABLE, SWAG, CHOICE_TABLE, SQUAD, SPAN_TABLE, TABLE, XNLI)
+    yield from (CONLL, TAG_TABLE, SWAG, CHOICE_TABLE, SQUAD, SPAN_TABLE, TABLE, XNLI, PRETRAINING)
 
 
 def _glue(facts: SentenceFacts) -> TaskSpec:

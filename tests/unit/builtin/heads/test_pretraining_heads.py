@@ -110,13 +110,93 @@ def test_only_words_with_a_piece_that_lie_in_the_feature_count(layout) -> None:
     with torch.no_grad():
         batch, output = answer(head, features, layout)
         decoded = head.decode(output, batch)
+    assert output.logits.keys() == {"words"}
+    assert len(output.logits["words"]) == 6  # no other token is projected, at evaluation either
+    assert [each["tokens"].tolist() for each in decoded] == [[1, 3], [1], [0, 2]]
     right = 0.0
-    for feature, word, piece in ((0, 1, 9), (0, 3, 8), (1, 1, 1), (2, 2, 11)):
+    for feature, place, piece in ((0, 0, 9), (0, 1, 8), (1, 0, 1), (2, 1, 11)):
         arrays = decoded[feature]
-        right += arrays["log_probabilities"][word][arrays["pieces"][word] == piece].item()
+        own = arrays["log_probabilities"][place][arrays["pieces"][place] == piece].item()
+        assert abs(arrays["label_log_probabilities"][place] - own) <= 1e-6
+        right += own
+    assert decoded[2]["label_log_probabilities"][0] == 0.0  # it has no piece
     loss, weight = output.losses["masked_lm"]
     assert weight == 1.0
     assert abs(float(loss) + right) <= 1e-5
+
+
+def test_words_without_pieces_are_asked_about_in_the_order_of_tokens() -> None:
+    features = table(words=[[3, 1, 9], [0, 0, 7], [2, 1, 0]])
+    with torch.no_grad():
+        head, every = build("masked_lm"), build("masked_lm")
+        batch, output = answer(head, features)
+        found = head.decode(output, batch)
+        whole = every.decode(*reversed(answer(every, table())))
+    assert [each["tokens"].tolist() for each in found] == [[1, 3], [0, 0], [0, 1, 2]]
+    for one, all_of_it in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(one["pieces"], all_of_it["pieces"][one["tokens"]])
+        assert "label_log_probabilities" not in one
+
+
+def test_words_of_a_feature_of_several_rows() -> None:
+    """Tokens are counted on from row to row, as positions are."""
+    rows = tuple({"input_ids": np.array(ids, np.int32)} for ids in IDS)
+    one = Feature(0, rows, {}, {"words": np.array([6, 1, 5])}, {})
+    other = Feature(1, rows[:1], {}, {"words": np.array([2, 0, 40])}, {})
+    features = FeatureTable.from_features([one, other])
+    with torch.no_grad():
+        head = build("masked_lm")
+        batch, output = answer(head, features)
+        found = head.decode(output, batch)
+    assert [each["tokens"].tolist() for each in found] == [[1, 5, 6], [0, 2]]
+
+
+def both(words, labels, following) -> FeatureTable:
+    """The rows with what a head of both losses reads."""
+    return FeatureTable.from_features(
+        Feature(
+            number,
+            ({"input_ids": np.array(ids, np.int32)},),
+            {"labels": np.array(labels[number]), "next_sentence": np.array(following[number])},
+            {"words": np.array(words[number])},
+            {},
+        )
+        for number, ids in enumerate(IDS)
+    )
+
+
+def test_both_heads_side_by_side_answer_as_alone() -> None:
+    words, labels, following = [[1, 3], [1], [0]], [[9, 8], [1], [11]], [1, -1, 0]
+    head = build("pretraining", top_k=VOCAB)
+    pieces, order = build("masked_lm", top_k=VOCAB), build("next_sentence")
+    pieces.load_state_dict(head.masked_lm.state_dict())
+    order.load_state_dict(head.next_sentence.state_dict())
+    features = both(words, labels, following)
+    counts = head.num_targets(host_targets(features), features.row_lengths)
+    assert counts == {"masked_lm": 4.0, "next_sentence": 2.0}
+    batch, output = answer(head, features)
+    assert output.logits.keys() == {"next_sentence"}
+    one = answer(pieces, table(labels, words))[1].losses["masked_lm"][0]
+    other = answer(order, table(following))[1].losses["next_sentence"][0]
+    assert torch.equal(output.losses["masked_lm"][0], one)
+    assert torch.equal(output.losses["next_sentence"][0], other)
+    with torch.no_grad():
+        batch, output = answer(head, features)
+        found = head.decode(output, batch)
+        alone = pieces.decode(*reversed(answer(pieces, table(labels, words))))
+        nexts = order.decode(*reversed(answer(order, table(following))))
+    for each, masked, follows in zip(found, alone, nexts, strict=True):
+        assert each.keys() == {*masked, "probabilities"}
+        np.testing.assert_array_equal(each["pieces"], masked["pieces"])
+        np.testing.assert_array_equal(each["probabilities"], follows["probabilities"])
+    assert head.want == {"hidden", "word_embeddings", "pooled"}
+    assert head.info.labels == ("next", "random")
+
+
+def test_parameters_of_both() -> None:
+    base = shape(BertConfig(size="base"))
+    spec = SPECS["pretraining"]
+    assert spec.num_parameters(spec.config(), base, 2) == 768 * 768 + 3 * 768 + 30522 + 1538
 
 
 def test_training_gives_no_logits() -> None:

@@ -118,6 +118,17 @@ def test_what_is_written_is_what_googles_programs_read(content, google, tmp_path
         assert np.array_equal(reader.get_tensor(f"bert/{name}"), value.numpy())
 
 
+def test_a_head_of_both_losses_is_known_again(with_heads, tmp_path: Path) -> None:
+    """Its names are those of the two heads that Google's programs pre-train."""
+    content = with_heads(text="pretraining")
+    content = replace(content, heads={"text": {"name": "bertmod/pretraining"}}, infos={})
+    folder = write(content, tmp_path / "written")
+    found = GOOGLE.describe(EmptyConfig(), str(folder), None)
+    assert found.heads == {"text": {"name": "bertmod/pretraining"}}
+    names = set(GOOGLE.tensors(str(folder)))
+    assert {"cls/predictions/output_bias", "cls/seq_relationship/output_weights"} <= names
+
+
 def test_it_says_which_options_googles_programs_take(content, tmp_path: Path) -> None:
     use = GOOGLE.writer.write(content, tmp_path)
     assert f"--init_checkpoint={{folder}}/{PREFIX}\n" in use

@@ -60,7 +60,7 @@ def both_ways(request, monkeypatch):
 
 
 def test_names():
-    assert list(SPECS) == ["bert_adam", "adamw"]
+    assert list(SPECS) == ["bert_adam", "adamw", "lamb"]
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -1,0 +1,1 @@
+"""Pre-training: masked pieces and pairs of segments."""
