@@ -26,6 +26,7 @@ from benchmarks.options import (
     seed_numbers,
     weights_folder,
 )
+from benchmarks.overlap import overlap
 from benchmarks.peers import PEERS, PeerError, make_environment, peer_python
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Measure bertmod beside other tools.", add_completion=False, no_args_is_help=True
 )
+app.command()(overlap)
 
 
 @app.command()
@@ -333,10 +335,23 @@ def memory(
     ),
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
 ) -> None:
-    """Measure what a training step keeps in memory, by what is frozen."""
+    """Measure what a training step keeps in memory, by what is frozen and how layers are called."""
     from benchmarks.memory import measure
 
     print(measure(output, threads=threads))
+
+
+@app.command()
+def plans(
+    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+        "runs/benchmarks/plans.json"
+    ),
+    steps: Annotated[int, typer.Option(min=16, help="Optimizer steps of a run.")] = 40,
+) -> None:
+    """Compare the memory that bertmod plan predicts with what runs take."""
+    from benchmarks.plans import measure
+
+    print(measure(output, steps=steps))
 
 
 def _beside_transformers(

@@ -54,9 +54,8 @@ def checkpoint_wins(option: str, stated: Any, found: Any) -> bool:
     return False
 
 
-def marks_alone(config: Config) -> int:
+def marks_alone(*_: Any) -> int:
     """The shortest rows of a task that cuts its texts to any length: [CLS] and [SEP]."""
-    del config
     return 2
 
 
@@ -194,6 +193,7 @@ class TaskSpec(Spec):
         targets: Config to the targets its features carry, name to kind.
         num_labels: Config to the number of labels; None if only the data tells.
         min_length: Config to the shortest ``max_length`` that leaves room for its rows, tokens.
+        num_types: Config to the token types in its rows, 2 for pairs; None: only they tell.
         check: Problems of the options among themselves.
     """
 
@@ -216,6 +216,7 @@ class TaskSpec(Spec):
     targets: Callable[[Config], Mapping[str, str]]
     num_labels: Callable[[Config], int | None]
     min_length: Callable[[Config], int] = marks_alone
+    num_types: Callable[[Config], int] | None = None
     check: Callable[[Config], Problems] = no_problems
 
 

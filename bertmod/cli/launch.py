@@ -143,8 +143,9 @@ def _told(ended: Any, number: int, *, asked: bool, begun: bool) -> int:
     status = int(first.exitcode)
     if first.local_rank == 0 and status > 0:
         return status
-    if asked:  # before they trained, when there was nothing to save
-        print("interrupted", file=sys.stderr)
+    if asked:  # before they trained, when there was nothing to save, or a second time
+        said = "stopped at once; go on with --resume" if begun else "interrupted"
+        print(said, file=sys.stderr)
         return INTERRUPTED
     how = f"ended with status {status}"
     if status < 0:

@@ -55,6 +55,7 @@ def collate(
     layout: Layout | int = "packed",
     tasks: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
+    assume_padding: bool = False,
 ) -> Batch:
     """A batch of all features of a table.
 
@@ -65,6 +66,7 @@ def collate(
             unless one is longer.
         tasks: Task index of each row, ascending, for rows of several tasks; None means one task.
         device: Where the tensors go.
+        assume_padding: As ``RowContext.of`` takes it.
 
     Returns:
         The batch; positions count flat tokens of the batch, -1 where they do not count.
@@ -105,6 +107,7 @@ def collate(
             length=length,
             token_multiple=TOKEN_MULTIPLE,
             device=device,
+            assume_padding=assume_padding,
         ),
     )
 

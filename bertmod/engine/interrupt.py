@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -11,6 +13,11 @@ from bertmod.engine.parallel import Ranks
 from bertmod.errors import BertmodError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+WHAT_FOLLOWS = (
+    "the step or evaluation at hand is finished and saved; a second signal ends the run at once"
+)
+_STANDARD_ERROR = 2
 
 
 class Interrupted(BertmodError):
@@ -32,10 +39,14 @@ class SignalWatch:
     """Within the block, the first signal only sets ``received``; the second one strikes at once.
 
     Outside the main thread signals cannot be caught, and nothing is changed.
+
+    Args:
+        tells: Whether to say on standard error that a signal came, and what it will do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells: bool = False) -> None:
         self.received: str | None = None
+        self._tells = tells
         self._previous: dict[signal.Signals, Any] = {}
 
     def agreed(self, ranks: Ranks) -> str | None:
@@ -60,8 +71,18 @@ class SignalWatch:
         del frame
         self.received = signal.Signals(number).name
         self._restore()
+        if self._tells:
+            _tell(self.received)
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+def _tell(name: str) -> None:
+    """Say what will happen; unbuffered, since the signal may have struck within another write."""
+    bar = os.isatty(_STANDARD_ERROR)  # a terminal's line is taken
+    told = f"{name} received: {WHAT_FOLLOWS}\n"
+    with contextlib.suppress(OSError):
+        os.write(_STANDARD_ERROR, (f"\n{told}" if bar else told).encode())

@@ -58,6 +58,11 @@ class RowOrder:
             self._pass, self._pass_number = self._make_pass(number), number
         return self._pass[place]
 
+    def cut(self, k: int, parts: int) -> list[np.ndarray]:
+        """Batch ``k`` as micro-batches: equal parts of a whole batch, fewer of a smaller one."""
+        indices, size = self.batch(k), -(-self._batch_size // parts)
+        return [indices[start : start + size] for start in range(0, len(indices), size)]
+
     def _make_pass(self, number: int) -> list[np.ndarray]:
         draw = generator(self._seed, "rows", self._task, number)
         order = draw.permutation(len(self._lengths))

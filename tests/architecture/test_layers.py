@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LEVELS = {
     "errors": 0,
     "wording": 0,
+    "lazy": 0,
     "contracts": 1,
     "specs": 2,
     "nn": 2,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LIGHT = {
     "errors",
     "wording",
+    "lazy",
     "contracts",
     "specs",
     "sample",
