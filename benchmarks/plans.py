@@ -23,6 +23,9 @@ ENCODER: dict[str, Any] = {
     "intermediate_size": 2048,
 }
 
+STEPS = 40
+"""Optimizer steps of a run: more than a plan makes itself."""
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "fp32": {},
     "bf16": {"training": {"precision": "bf16"}},
@@ -51,12 +54,11 @@ sys.exit(status)
 _PEAK = re.compile(r"predicted: ([\d,]+) MiB.*\n  libraries ([\d,]+) MiB")
 
 
-def measure(output: Path, *, steps: int) -> str:
+def measure(output: Path) -> str:
     """Plan and make a run under each of ``SETTINGS``, every one in a fresh process.
 
     Args:
         output: JSON file; a Markdown page goes beside it.
-        steps: Optimizer steps of a run; more than a plan makes itself.
 
     Returns:
         The page.
@@ -64,13 +66,13 @@ def measure(output: Path, *, steps: int) -> str:
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, changes in SETTINGS.items():
-            rows[name] = _row(Path(folder), _recipe(changes, steps))
+            rows[name] = _row(Path(folder), _recipe(changes))
             print(f"{name}: {rows[name]}", file=sys.stderr)
     values = {
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "machine": machine(),
         "versions": versions(),
-        "steps": steps,
+        "steps": STEPS,
         "rows": rows,
     }
     page = _page(rows)
@@ -78,10 +80,10 @@ def measure(output: Path, *, steps: int) -> str:
     return page
 
 
-def _recipe(changes: Mapping[str, Any], steps: int) -> dict[str, Any]:
+def _recipe(changes: Mapping[str, Any]) -> dict[str, Any]:
     training = {
         "num_epochs": 1,
-        "steps_per_epoch": steps,
+        "steps_per_epoch": STEPS,
         "precision": "fp32",
         "device": "cpu",
         **changes.get("training", {}),

@@ -22,41 +22,20 @@ from bertmod.contracts.config import ComponentConfig
 from bertmod.contracts.encoder import EncoderShape, Part
 from bertmod.contracts.exporter import ExportContext, Exported
 from bertmod.contracts.task import Role
-from bertmod.errors import Problem
+from bertmod.spec_defaults import (
+    Problems,
+    checkpoint_wins,
+    marks_alone,
+    no_problems,
+    no_sites,
+    unchanged,
+)
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 Config = Any  # each function of a spec takes the config model that its own spec names
 Slot = Mapping[str, Any]
-Problems = Sequence[Problem]
-
-
-def no_problems(*_: Any) -> Problems:
-    """The check of a component whose options cannot clash."""
-    return ()
-
-
-def no_sites(config: Config, shape: EncoderShape) -> frozenset[str]:
-    """The answer of an adapter that can be the first to act at each of its sites."""
-    del config, shape
-    return frozenset()
-
-
-def unchanged(config: Config) -> Config:
-    """The completion of options none of which stands for something to be found out."""
-    return config
-
-
-def checkpoint_wins(option: str, stated: Any, found: Any) -> bool:
-    """The rule of an encoder none of whose options may differ from the checkpoint's."""
-    del option, stated, found
-    return False
-
-
-def marks_alone(*_: Any) -> int:
-    """The shortest rows of a task that cuts its texts to any length: [CLS] and [SEP]."""
-    return 2
 
 
 @dataclass(frozen=True, kw_only=True)

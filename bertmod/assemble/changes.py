@@ -46,10 +46,10 @@ def resumed_lock(path: Path, lock: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-        known, history = set(before["data"].values()), list(before.pop(HISTORY, []))
+        data, history = dict(before["data"].items()), list(before.pop(HISTORY, []))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return dict(lock)  # nothing to compare with
-    _refuse_other_data(lock["data"], known)
+    _refuse_other_data(lock["data"], data)
     if changed := list(_changed(before, lock)):
         LOG.warning(
             "this run goes on with something else than before:\n%s\n"
@@ -62,8 +62,13 @@ def resumed_lock(path: Path, lock: Mapping[str, Any]) -> dict[str, Any]:
     return {**lock, HISTORY: history} if history else dict(lock)
 
 
-def _refuse_other_data(data: Mapping[str, str], known: set[str]) -> None:
-    if changed := [file for file, found in data.items() if found not in known]:
+def _refuse_other_data(data: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Every file must be what it was; one that lay elsewhere, what any file was."""
+    if changed := [
+        file
+        for file, found in data.items()
+        if found not in ([before[file]] if file in before else before.values())
+    ]:
         raise DataError(
             "not the data that the run began with:\n  "
             + "\n  ".join(changed)

@@ -18,7 +18,7 @@ from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
 from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import autocast
-from bertmod.engine.sharding import is_sharded
+from bertmod.engine.sharding import is_sharded, kept_together
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.nn.context import Layout
 
@@ -192,7 +192,7 @@ def _decoded(
     device = first.device
     # what FSDP gathers in inference mode it cannot use again in training
     without_gradients = torch.no_grad if is_sharded(first) else torch.inference_mode
-    with _without_dropout(model):
+    with _without_dropout(model), kept_together(model):
         for indices in batches:
             with without_gradients():
                 answers = answer(indices, device)

@@ -35,8 +35,20 @@ class Interrupted(BertmodError):
         super().__init__(f"stopped by {name} after step {step}; go on with --resume")
 
 
+class StoppedAtOnce(BertmodError):
+    """A run was asked to stop a second time, and goes on from what it had saved before."""
+
+    exit_status: ClassVar[int] = 130
+
+    def __init__(self) -> None:
+        super().__init__("stopped at once; go on with --resume")
+
+
 class SignalWatch:
     """Within the block, the first signal only sets ``received``; the second one strikes at once.
+
+    A second SIGINT leaves the block as ``StoppedAtOnce``. A second SIGTERM ends the process as it
+    would have without the block, also where it waits for one that does not answer.
 
     Outside the main thread signals cannot be caught, and nothing is changed.
 
@@ -66,6 +78,8 @@ class SignalWatch:
         traceback: TracebackType | None,
     ) -> None:
         self._restore()
+        if self.received is not None and isinstance(error, KeyboardInterrupt):
+            raise StoppedAtOnce from error
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bertmod.engine.seeding import generator
+from bertmod.engine.settings import TrainerSettings
+from bertmod.engine.tasks import TrainingTask
 
 
 class RowOrder:
@@ -80,3 +84,22 @@ class RowOrder:
     def _cut(self, indices: np.ndarray) -> list[np.ndarray]:
         size = self._batch_size
         return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+def row_orders(tasks: Sequence[TrainingTask], settings: TrainerSettings) -> dict[str, RowOrder]:
+    """Each task's batches, by its id.
+
+    Raises:
+        ValueError: If a task has no features.
+    """
+    return {
+        task.id: RowOrder(
+            task.train.lengths,
+            task.batch_size or settings.global_batch_size,
+            seed=settings.seed,
+            task=task.id,
+            reshuffle=settings.reshuffle,
+            bucket_window=settings.bucket_window,
+        )
+        for task in tasks
+    }

@@ -24,6 +24,9 @@ from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.sharding import is_sharded
 from bertmod.errors import CheckpointError, RunFolderError
 
+FILE_BYTES = 32 * 2**20
+"""How much a process writes into a file, or one tensor: torch copies a file's tensors twice."""
+
 Parts = Mapping[str, Mapping[str, Tensor]]
 """``model``, ``optimizer`` and ``average``; of the optimizer ``parameter name/key``, else names."""
 
@@ -51,9 +54,27 @@ def write_shards(folder: Path, parts: Parts, ranks: Ranks) -> None:
 
     named = {f"{part}/{name}": each for part in parts for name, each in parts[part].items()}
     tensors = dict(sorted(named.items()))  # what is whole goes to files in the order of names
-    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    writer = HuggingFaceStorageWriter(
+        str(folder), file_numbers(tensors, ranks.size), save_distributed=True
+    )
     with _causes(), ranks.messages():
         save(tensors, storage_writer=writer)
+
+
+def file_numbers(tensors: Mapping[str, Tensor], processes: int) -> dict[str, int]:
+    """Which file of its process a tensor's part is in, from 1, by name.
+
+    Args:
+        tensors: What is written, in its order.
+        processes: How many write, positive.
+    """
+    numbers, number, size = {}, 1, 0
+    for name, each in tensors.items():
+        if size and size + each.nbytes > FILE_BYTES * processes:
+            number, size = number + 1, 0
+        numbers[name] = number
+        size += each.nbytes
+    return numbers
 
 
 def settle_headers(folder: Path) -> None:

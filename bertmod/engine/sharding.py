@@ -6,7 +6,8 @@ encoder's blocks is one, and the root group has the rest, which is embeddings, a
 Adapters act inside the blocks, so the root group stays together for the whole forward; behind it
 its parts are all that is left, as with any other group. torch would keep the root group whole
 until the backward pass, but a forward without one would leave it so, and what then moves the
-parts (an optimizer, a weight average, a checkpoint) would not reach the next forward.
+parts (an optimizer, a weight average, a checkpoint) would not reach the next forward. Only while
+answers are made nothing moves them, and it stays: see ``kept_together``.
 
 ``DTensor`` is torch's class of tensors in parts. It takes half a second to import, so runs
 without FSDP look for its ``to_local`` instead.
@@ -15,6 +16,7 @@ without FSDP look for its ``to_local`` instead.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -47,6 +49,28 @@ def own_parts(tensors: Iterable[Tensor]) -> list[Tensor]:
         cast(Any, each.detach()).to_local() if is_sharded(each) else each.detach()
         for each in tensors
     ]
+
+
+@contextmanager
+def kept_together(model: Module) -> Iterator[None]:
+    """Within the block what a forward puts together of the root group stays so until the end.
+
+    Heads read their parameters when they decode, behind the forward; and batches that follow one
+    another need not put the same together again. Nothing may move the parameters meanwhile.
+
+    Args:
+        model: A model in parts; any other is left alone.
+    """
+    if not any(map(is_sharded, model.parameters())):
+        yield
+        return
+    group = cast(Any, model)
+    group.set_reshard_after_forward(False, recurse=False)
+    try:
+        yield
+    finally:
+        group.set_reshard_after_forward(True, recurse=False)
+        group.reshard()
 
 
 class PlacedModel(Protocol):
@@ -142,7 +166,8 @@ class ShardedModel:
     def shard(self, device: torch.device, offload: Offload | None) -> Offload | None:
         """Leave each process its part, once the model is on its device and set up.
 
-        Gradients are summed, not averaged: losses are divided by counts of the whole batch.
+        Gradients are summed, not averaged: losses are divided by counts of the whole batch. What
+        has none in this process counts as zero, since it may have one in another.
 
         Args:
             device: Where the model is.
@@ -166,6 +191,9 @@ class ShardedModel:
             group = fsdp.fully_shard(module, **options)
             group.set_gradient_divide_factor(1.0)
             group.set_force_sum_reduction_for_comms(True)
+            group.set_reduce_scatter_unused_params(True, recurse=False)
+        # heads and layers may give views: nobody writes to these
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
         return None if offloads else offload
 
     @torch.no_grad()

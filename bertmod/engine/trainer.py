@@ -24,10 +24,10 @@ from bertmod.engine.evaluate import EvaluationSettings
 from bertmod.engine.groups import IdleRule, build_groups, parameter_users
 from bertmod.engine.head_infos import HeadInfos
 from bertmod.engine.interrupt import Interrupted, SignalWatch
-from bertmod.engine.keeper import Keeper, StateWriter
+from bertmod.engine.keeper import StateWriter, build_keeper
 from bertmod.engine.loss_scale import build_loss_scale
 from bertmod.engine.offload import build_masters
-from bertmod.engine.order import RowOrder
+from bertmod.engine.order import row_orders
 from bertmod.engine.out_of_memory import MemoryUse
 from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import resolve_precision, warn_if_slow
@@ -127,8 +127,8 @@ class Trainer:
             loss_weights={task.id: task.loss_weight for task in tasks},
             ranks=ranks,
         )
-        self._orders = {task.id: self._row_order(task) for task in tasks}
-        self._keeper = self._build_keeper(writer)
+        self._orders = row_orders(tasks, self.settings)
+        self._keeper = build_keeper(folder, writer, tasks, select=settings.select)
         self._counters = Counters(dict.fromkeys(self._tasks, 0))
         self._state = RunState(
             model, self._masters, self._optimizer, average=self._average, parts=self._stateful()
@@ -170,6 +170,7 @@ class Trainer:
 
         Raises:
             Interrupted: On SIGINT or SIGTERM, after the step at hand was finished and saved.
+            StoppedAtOnce: On a second SIGINT.
             TrainingError: If a loss is not finite, or a checkpoint cannot be written.
             CheckpointError: If the run's checkpoints are damaged or belong to another model.
             RunFolderError: If a process that is to write its part does not see the run folder.
@@ -317,23 +318,6 @@ class Trainer:
     def _draw_task(self) -> str:
         probabilities = self._probabilities(self._early.running)
         return self.task_ids[drawn(probabilities, seed=self.settings.seed, step=self.step)]
-
-    def _build_keeper(self, writer: StateWriter | None) -> Keeper | None:
-        if self._folder is None or writer is None:
-            return None
-        tasks = self._tasks.values()
-        metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks}
-        return Keeper(self._folder, writer, metrics=metrics, select=self.settings.select)
-
-    def _row_order(self, task: TrainingTask) -> RowOrder:
-        return RowOrder(
-            task.train.lengths,
-            task.batch_size or self.settings.global_batch_size,
-            seed=self.settings.seed,
-            task=task.id,
-            reshuffle=self.settings.reshuffle,
-            bucket_window=self.settings.bucket_window,
-        )
 
     def _evaluation_due(self) -> bool:
         every = self.settings.evaluate_every or self.steps_per_epoch

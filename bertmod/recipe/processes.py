@@ -63,6 +63,9 @@ def _place(recipe: ResolvedRecipe, size: int) -> list[Problem]:
     if training.device.startswith("cuda:"):
         what = f'"{training.device}" is one GPU, and each of {size} processes has its own'
         found.append(Problem("training.device", what, ('accepted here: "auto", "cpu" or "cuda"',)))
+    if training.compile and training.parallel == "fsdp":
+        what = 'torch.compile does not follow the layers of "fsdp": each would fall into pieces'
+        found.append(Problem("training.compile", what, ('use false, or training.parallel "ddp"',)))
     return found
 
 

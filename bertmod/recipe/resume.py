@@ -38,8 +38,8 @@ _TAKEN = (
 def resumed_recipe(stored: ResolvedRecipe, given: ResolvedRecipe) -> ResolvedRecipe:
     """The recipe to go on with: the stored one, made longer if the given one is.
 
-    ``auto`` in the given recipe takes what the run settled on when it began. What changes nothing of
-    what a step does, ``training.offload`` for one, is the given one's.
+    ``auto`` in the given recipe takes what the run settled on when it began. What changes nothing
+    of what a step does, ``training.offload`` for one, is the given one's.
 
     Args:
         stored: The resolved recipe in the run folder.

@@ -16,6 +16,7 @@ LEVELS = {
     "wording": 0,
     "lazy": 0,
     "contracts": 1,
+    "spec_defaults": 1,
     "specs": 2,
     "nn": 2,
     "data": 3,

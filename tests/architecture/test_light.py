@@ -19,6 +19,7 @@ LIGHT = {
     "wording",
     "lazy",
     "contracts",
+    "spec_defaults",
     "specs",
     "sample",
     "hookspecs",

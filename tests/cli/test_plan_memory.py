@@ -168,5 +168,4 @@ def held(cache, data, stranger, tmp_path):
 )
 def test_a_plan_is_near_what_the_run_takes(held, keys) -> None:
     predicted, measured = held(**keys)
-    print("HELD", predicted, measured, predicted / measured)
     assert predicted == pytest.approx(measured, rel=0.15)

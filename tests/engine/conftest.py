@@ -200,6 +200,8 @@ def toy() -> type[Toy]:
 @pytest.fixture(scope="session")
 def in_processes() -> Callable[..., list[Any]]:
     """What a function of the ranks returns in each of two processes, or more: ``processes.py``."""
+    importlib.import_module("torch.distributed.fsdp")  # once, instead of in every fork
+    toy_trainer()  # the same of all plugins
     path = Path(__file__).with_name("processes.py")
     spec = importlib.util.spec_from_file_location("bertmod_test_processes", path)
     assert spec is not None

@@ -176,6 +176,16 @@ def test_a_run_killed_and_resumed_is_bit_equal(program, write_recipe, tmp_path, 
 
 
 @pytest.mark.slow
+def test_a_series_of_seeds(program, write_recipe, tmp_path) -> None:
+    """It is what one process with several GPUs is for."""
+    recipe = write_recipe(tmp_path, training={**SPREAD, "num_epochs": 1, "steps_per_epoch": 4})
+    words = ("run", recipe, "--quiet", "--seeds", "1,2", "--output", tmp_path / "series")
+    ended = program(*words, unlike=["two devices"])
+    assert ended.status == 0, ended.err
+    assert (tmp_path / "series" / "seed-2" / "final").is_dir()
+
+
+@pytest.mark.slow
 def test_what_does_not_go_with_it(program, write_recipe, tmp_path) -> None:
     run = tmp_path / "run"
     stated = write_recipe(tmp_path, training={**SPREAD, "device": "cuda:1"})
@@ -208,6 +218,22 @@ def test_a_machine_without_two_gpus(program, write_recipe, tmp_path) -> None:
     assert ended.status == 2
     assert ended.err.startswith("this machine: 1 problem\n  training.parallel\n")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.device_count() > 0, reason="there is a GPU")
+def test_a_plan_is_made_on_any_machine(program, write_recipe, tmp_path) -> None:
+    ended = program("plan", write_recipe(tmp_path, training=SPREAD))
+    assert ended.status == 0, ended.err
+    lines = ended.out.splitlines()
+    assert lines[1] == (
+        'planned as one device that computes all rows: "data_parallel" is for two GPUs or more, '
+        "and this machine has none"
+    )
+    assert lines[4].endswith(" on cpu")
+    shared = program("plan", tmp_path / "tiny.json", unlike=["two devices"])
+    assert shared.status == 0, shared.err
+    assert "planned as" not in shared.out
 
 
 @pytest.mark.multigpu

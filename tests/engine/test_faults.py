@@ -134,7 +134,7 @@ class Attempt:
 
 def kill_at_a_file(attempt: Attempt) -> int:
     """Before a change of a file: while a checkpoint or a best state is written, mostly."""
-    return attempt.kill(kill_at=attempt.any_change(first=0.2, last=0.9))
+    return attempt.kill(kill_at=attempt.any_change(first=0.4, last=0.9))
 
 
 def kill_in_the_set_up(attempt: Attempt) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +10,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import torch
+from torch import distributed
 
 from bertmod.assemble.agreement import require_same_files
-from bertmod.engine import gradient_sums, parallel
+from bertmod.engine import gradient_sums
 from bertmod.engine.evaluate import EvaluationSettings, decode
 from bertmod.engine.parallel import ALONE, LostProcessError, Ranks
 from bertmod.errors import DataError
@@ -26,9 +28,9 @@ LINEAR = {
 }
 
 
-def made(toy, ranks, *, steps=STEPS, rows=42, dropout=0.0, **options):
+def made(toy, ranks, *, model=None, steps=STEPS, rows=42, dropout=0.0, **options):
     """What some steps of two tasks gave, then the parameters, the scores and the loss scale."""
-    model = toy.model(dropout=dropout)
+    model = model or toy.model(dropout=dropout)
     tasks = [toy.task(task, count=rows, dev=25) for task in model.tasks]
     trainer = toy.trainer(model, tasks, ranks=ranks, **options)
     results = [trainer.train_step()[1] for _ in range(steps)]
@@ -89,6 +91,39 @@ def test_a_process_without_rows(toy, in_processes, mode) -> None:
         assert np.array_equal(value, shared[2][1][name]), name
 
 
+def with_layers_for_some(toy, ranks):
+    """A model whose first head calls one of two layers: the even processes the first."""
+    model = toy.model()
+    head = model.head("flag")
+
+    class Choosing(type(head)):
+        def forward(self, output, batch):
+            own = self.some[ranks.rank % 2](output.pooled_RH)
+            return super().forward(replace(output, pooled_RH=output.pooled_RH + own), batch)
+
+    torch.manual_seed(1)
+    head.some = torch.nn.ModuleList(torch.nn.Linear(16, 16) for _ in range(2))
+    head.__class__ = Choosing
+    return model
+
+
+def test_a_layer_that_one_process_alone_uses(toy, in_processes) -> None:
+    """What it sends is added to nothing, not to the other's layer of the same size."""
+
+    def child(ranks, mode):
+        model = with_layers_for_some(toy, ranks)
+        return made(toy, ranks, model=model, steps=8, parallel=mode, **LINEAR)
+
+    ddp, fsdp = (
+        in_processes(lambda ranks, mode=mode: child(ranks, mode)) for mode in ("ddp", "fsdp")
+    )
+    assert_same_course(ddp[0], fsdp[0])
+    assert fsdp[0][0] == fsdp[1][0]
+    first = with_layers_for_some(toy, ALONE).state_dict()
+    for name in ("heads.flag.some.0.weight", "heads.flag.some.1.weight"):
+        assert not np.array_equal(fsdp[0][1][name], first[name].numpy()), name
+
+
 def test_offload_changes_nothing(toy, in_processes, host_copies) -> None:
     kinds = [
         in_processes(lambda ranks, kind=kind: made(toy, ranks, steps=8, offload=kind))[1]
@@ -133,13 +168,27 @@ def test_an_overflow_in_one_process_is_retried_by_all(toy, in_processes) -> None
         assert np.array_equal(value, second[1][name]), name
 
 
+def read_in_decoding(model):
+    """Let a head's parameters have a part in its answers, as transitions between labels have."""
+    head = model.head("flag")
+
+    class Reading(type(head)):
+        def decode(self, output, batch):
+            moved = output.logits["logits"] + self.classifier.weight[:, 0]
+            return super().decode(replace(output, logits={"logits": moved}), batch)
+
+    head.__class__ = Reading
+    return model
+
+
 @pytest.mark.parametrize("mode", ["ddp", "fsdp"])
 def test_answers_are_those_of_one_process_to_the_last_digit(toy, in_processes, mode) -> None:
     features = toy.features("flag", 29)
     settings = EvaluationSettings(batch_size=4)
 
     def answers(ranks):
-        model = toy.trainer(ranks=ranks, parallel=mode if ranks.size > 1 else "single").model
+        parallel = mode if ranks.size > 1 else "single"
+        model = toy.trainer(read_in_decoding(toy.model()), ranks=ranks, parallel=parallel).model
         model.train()
         given = decode(model, "flag", features, settings=settings, ranks=ranks)
         assert model.training
@@ -263,22 +312,22 @@ def test_sums_and_the_largest(in_processes) -> None:
     assert in_processes(child) == [([("b", 3.0), ("a", 2e-17)], 5, [0, 1])] * 2
 
 
-def test_others_wait_for_the_main_process_longer_than_for_a_message(
-    in_processes, monkeypatch
-) -> None:
+def test_others_wait_for_the_main_process_longer_than_for_a_message(in_processes) -> None:
     """Its first tokenization takes longer than anything else may."""
-    monkeypatch.setattr(parallel, "TIMEOUT", timedelta(seconds=1))
+    heard, say = os.pipe()
+    patience = timedelta(seconds=1)
 
     def child(ranks):
+        distributed.distributed_c10d._set_pg_timeout(patience)  # all are here already
         with ranks.main_first():
-            time.sleep(2.0 if ranks.is_main else 0.0)
-        ranks.wait()
+            time.sleep(2 * patience.total_seconds() if ranks.is_main else 0.0)
         if ranks.is_main:
-            time.sleep(2.0)
+            os.read(heard, 1)
             return ""
         try:
             ranks.wait()
         except LostProcessError as error:
+            os.write(say, b".")
             return str(error)
         return "it was waited for"
 

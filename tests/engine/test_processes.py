@@ -200,6 +200,21 @@ def test_nproc_beside_what_does_not_go_with_it(program, recipe, tmp_path) -> Non
     )
 
 
+def test_a_series_of_seeds_in_parts(program, recipe, tmp_path) -> None:
+    """A series is made by one process, which is known before its first run begins."""
+    words = ("--output", tmp_path / "series", "--seeds", "1,2")
+    ended = program("run", recipe, *words, "--set", 'training.parallel="fsdp"')
+    assert ended.status == 2
+    assert ended.err == (
+        f"{recipe}: 1 problem\n"
+        "  training.parallel\n"
+        '      "fsdp" shares a model between processes, and there is one\n'
+        "      start several: --nproc N, or torchrun\n"
+        '      or use "auto", "single" or "ddp"\n'
+    )
+    assert not (tmp_path / "series").exists()
+
+
 def started(program, recipe: Path, run: Path, *words: str) -> subprocess.Popen[str]:
     """``--nproc 2`` as a user starts it, once it has saved."""
     before = set(run.glob("checkpoints/step-*"))
@@ -256,15 +271,18 @@ def test_nproc_as_a_user_starts_it(program, recipe, tmp_path) -> None:
 
 @pytest.mark.skipif(usable_cores() < 2, reason="there is one core")
 def test_nproc_stopped_twice(program, recipe, tmp_path) -> None:
-    """The first signal finds a process that does not end, as in a long step; the second does."""
+    """The first signal finds processes that do not end, as in a long step; the second ends them.
+
+    Whoever goes on pressing the keys changes nothing.
+    """
     run = tmp_path / "run"
     launcher = started(program, recipe, run)
     stuck = workers(launcher)
     for pid in stuck:
         os.kill(pid, signal.SIGSTOP)
-    for _ in range(2):
+    while launcher.poll() is None:
         launcher.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        time.sleep(0.05)
     said = launcher.communicate(timeout=60)[1]
     assert (launcher.returncode, said) == (130, "stopped at once; go on with --resume\n")
     assert not any(Path(f"/proc/{pid}").exists() for pid in stuck)

@@ -175,6 +175,7 @@ def test_no_whole_checkpoint(program, recipe, tmp_path) -> None:
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.usefixtures("uninterrupted")  # which writes the sample
 def test_other_data_is_refused(program, recipe, tmp_path) -> None:
     import shutil
 
@@ -186,11 +187,13 @@ def test_other_data_is_refused(program, recipe, tmp_path) -> None:
     words += ["--set", vocabulary]
     stopped = program(*words, term_at_step=2)
     assert stopped.status == 130, stopped.err
-    changed = data / "RTE" / "train.tsv"
-    changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-5]))
-    refused = program(*words, "--resume")
-    assert refused.status == 2
-    assert refused.err == (
-        f"error: not the data that the run began with:\n  {changed}\n"
-        "  put the files back, or start another run with --output\n"
-    )
+    changed, other = data / "RTE" / "train.tsv", data / "RTE" / "dev.tsv"
+    cut = "".join(changed.read_text().splitlines(keepends=True)[:-5])
+    for content in (cut, other.read_text()):  # the latter is a file's that the run began with
+        changed.write_text(content)
+        refused = program(*words, "--resume")
+        assert refused.status == 2
+        assert refused.err == (
+            f"error: not the data that the run began with:\n  {changed}\n"
+            "  put the files back, or start another run with --output\n"
+        )
