@@ -23,7 +23,7 @@ SOURCES := $(wildcard $(CHECKED))
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/bertmod-*/pyproject.toml))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all architecture lint fix type docs generated check-generated package check clean
+.PHONY: help demo test test-all faults architecture lint fix type docs generated check-generated package check clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -34,8 +34,11 @@ demo: $(VENV)/.installed  ## train eight tasks with PALs on the built-in sample
 test: $(VENV)/.installed-plugins  ## the quick test suite: all but the tests marked slow, gpu or multigpu
 	$(BIN)/python -m pytest -m "not slow and not gpu and not multigpu" $(PYTEST_ARGS)
 
-test-all: $(VENV)/.installed-weights  ## every test that this machine can run
+test-all: $(VENV)/.installed-weights  ## every test that this machine can run, of the faults ten
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults: $(VENV)/.installed-plugins  ## kill, stop and obstruct runs of every mode, all cases; minutes
+	$(BIN)/python -m pytest -m slow tests/engine/test_faults.py $(PYTEST_ARGS)
 
 architecture: $(VENV)/.installed-dev  ## layer order, light modules, sizes
 	$(BIN)/python -m pytest tests/architecture $(PYTEST_ARGS)

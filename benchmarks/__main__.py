@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from benchmarks.beside import beside_transformers, train_alike
 from benchmarks.options import (
     Busy,
     Checkpoint,
@@ -26,16 +26,14 @@ from benchmarks.options import (
     seed_numbers,
     weights_folder,
 )
+from benchmarks.overlap import overlap
 from benchmarks.peers import PEERS, PeerError, make_environment, peer_python
 from benchmarks.pretraining_command import pretraining
 
-if TYPE_CHECKING:
-    from benchmarks.settings import FineTuning
-    from benchmarks.single_task import Discipline
-
-app = typer.Typer(help="Measure tools side by side.", add_completion=False, no_args_is_help=True)
-
-
+app = typer.Typer(
+    help="Measure bertmod beside other tools.", add_completion=False, no_args_is_help=True
+)
+app.command()(overlap)
 app.command()(pretraining)
 
 
@@ -73,7 +71,7 @@ def mrpc(
     from benchmarks.settings import FineTuning
 
     settings = changed_settings(FineTuning(), epochs=epochs, steps=steps)
-    _single_task(
+    train_alike(
         MRPC,
         settings,
         data=data,
@@ -114,7 +112,7 @@ def questions(
     from benchmarks.questions import SETTINGS, discipline
 
     settings = changed_settings(SETTINGS, epochs=epochs, steps=steps, learning_rate=learning_rate)
-    _single_task(
+    train_alike(
         discipline(pad_to_longest=pad_to_longest),
         settings,
         data=data,
@@ -149,7 +147,7 @@ def tags(
     from benchmarks.tags import SETTINGS, TAGS
 
     settings = changed_settings(SETTINGS, epochs=epochs, steps=steps, learning_rate=learning_rate)
-    _single_task(
+    train_alike(
         TAGS,
         settings,
         data=data,
@@ -179,7 +177,7 @@ def conversion(
     from benchmarks.conversion import measure
 
     given = partial(measure, data.resolve(), output, repeats=repeats, num_questions=dev, busy=busy)
-    _beside_transformers(given, environment, checkpoint)
+    beside_transformers(given, environment, checkpoint)
 
 
 @app.command()
@@ -200,7 +198,7 @@ def features(
     from benchmarks.features import measure
 
     given = partial(measure, data.resolve(), output, repeats=repeats, num_lines=lines, busy=busy)
-    _beside_transformers(given, environment, checkpoint)
+    beside_transformers(given, environment, checkpoint)
 
 
 @app.command()
@@ -335,64 +333,11 @@ def memory(
     ),
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
 ) -> None:
-    """Measure what a training step keeps in memory, by what is frozen."""
+    """Measure what a training step keeps in memory, by what is frozen and how layers are called."""
+    from benchmarks import plans
     from benchmarks.memory import measure
 
-    print(measure(output, threads=threads))
-
-
-def _beside_transformers(
-    measure: Callable[..., str], environment: Path, checkpoint: Path | None
-) -> None:
-    """Make the measurements of a benchmark that needs nothing else, and print the page."""
-    from benchmarks.contenders import RunFailed
-    from bertmod import BertmodError
-
-    try:
-        python = peer_python("transformers", environment)
-        print(measure(checkpoint=weights_folder(checkpoint), python=python))
-    except (BertmodError, OSError, PeerError, RunFailed) as error:
-        raise SystemExit(str(error)) from error
-
-
-def _single_task(
-    discipline: Discipline,
-    settings: FineTuning,
-    *,
-    data: Path,
-    environment: Path,
-    checkpoint: Path | None,
-    seeds: str,
-    output: Path,
-    tools: str,
-    busy: bool,
-    num_rows: Mapping[str, int | None] | None = None,
-) -> None:
-    """Make the runs of a task that bertmod and transformers train alike, and print the page."""
-    from benchmarks.contenders import RunFailed
-    from benchmarks.results import OtherResults
-    from benchmarks.series import make_runs
-    from benchmarks.single_task import TOOLS, Comparison
-    from bertmod import BertmodError
-
-    chosen, work = known_names(tools, TOOLS), output.resolve().with_suffix("")
-    try:
-        if discipline.cut is not None:
-            data = discipline.cut.folder(data, work / "data", num_rows=num_rows or {})
-        comparison = Comparison(
-            discipline=discipline,
-            data=str(data.resolve()),
-            checkpoint=weights_folder(checkpoint),
-            python=peer_python("transformers", environment),
-            work=work,
-            settings=settings,
-        )
-        results = make_runs(
-            comparison, output, seeds=seed_numbers(seeds), tools=chosen, busy=busy, say=say
-        )
-    except (BertmodError, OtherResults, PeerError, RunFailed) as error:
-        raise SystemExit(str(error)) from error
-    print(comparison.page(results))
+    print(measure(output, threads=threads), plans.measure(output.with_name("plans.json")), sep="\n")
 
 
 if __name__ == "__main__":

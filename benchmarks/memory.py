@@ -1,4 +1,4 @@
-"""How much memory a training step takes, by what is frozen."""
+"""How much memory and time a training step takes, by what is frozen and how layers are called."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ ADAPTERS: dict[str, list[dict[str, Any]]] = {
     "pals": [{"name": "pals", "bottleneck_size": 204, "num_heads": 6}],
 }
 
+LAYERS: tuple[dict[str, bool], ...] = (
+    {"activation_checkpointing": True},
+    {"compile": True},
+    {"activation_checkpointing": True, "compile": True},
+)
+"""How layers are called, where nothing is frozen; settings of ``training``."""
+
 ENCODER: dict[str, Any] = {
     "name": "bert",
     "vocab_size": 30522,
@@ -56,23 +63,27 @@ class Row:
     Attributes:
         adapters: Key of ``ADAPTERS``.
         freeze: The recipe's ``freeze``.
+        layers: How layers are called; settings of ``training``.
         weights: All parameters.
         trained: Parameters that train.
         gradients: All gradients when the optimizer steps.
         optimizer: State of the optimizer.
         activations: What autograd keeps for the backward pass, parameters left out.
         grown: How far the process's peak lies above what it held before the first step.
+        first_seconds: Time of the first step, in which layers are compiled.
         seconds: Median time of a step, the first left out.
     """
 
     adapters: str
     freeze: Any
+    layers: Mapping[str, bool]
     weights: int
     trained: int
     gradients: int
     optimizer: int
     activations: int
     grown: int
+    first_seconds: float
     seconds: float
 
 
@@ -89,8 +100,9 @@ def measure(output: Path, *, threads: int = 1) -> str:
     rows = []
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
         for adapters in ADAPTERS:
-            for freeze in POLICIES:
-                rows.append(pool.submit(measure_row, adapters, freeze, threads).result())
+            cases = [(freeze, {}) for freeze in POLICIES] + [("none", each) for each in LAYERS]
+            for freeze, layers in cases:
+                rows.append(pool.submit(measure_row, adapters, freeze, layers, threads).result())
     values = {
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "machine": machine() | {"threads": threads},
@@ -105,7 +117,7 @@ def measure(output: Path, *, threads: int = 1) -> str:
     return page
 
 
-def measure_row(adapters: str, freeze: Any, threads: int) -> Row:
+def measure_row(adapters: str, freeze: Any, layers: Mapping[str, bool], threads: int) -> Row:
     """Train a few steps in this process, which should do nothing else."""
     import numpy
     import torch
@@ -120,9 +132,9 @@ def measure_row(adapters: str, freeze: Any, threads: int) -> Row:
     from bertmod.registry import load_registry
 
     torch.set_num_threads(threads)
-    recipe = resolve(_recipe(adapters, freeze), load_registry())
+    recipe = resolve(_recipe(adapters, freeze, layers), load_registry())
     model, _ = build_model(recipe, {"rte": TaskInfo(labels=("no", "yes"))})
-    features = _features(BATCH_SIZE * STEPS)
+    features = random_features(BATCH_SIZE * STEPS)
     made: list[torch.optim.Optimizer] = []
 
     def optimizer(groups: Any) -> torch.optim.Optimizer:
@@ -153,17 +165,19 @@ def measure_row(adapters: str, freeze: Any, threads: int) -> Row:
     return Row(
         adapters=adapters,
         freeze=freeze,
+        layers=layers,
         weights=sum(p.nbytes for p in parameters),
         trained=sum(p.nbytes for p in parameters if p.requires_grad),
         gradients=max(gradients),
         optimizer=sum(value.nbytes for value in states if isinstance(value, torch.Tensor)),
-        activations=_activation_bytes(model, features.take(numpy.arange(BATCH_SIZE))),
+        activations=_activation_bytes(model, features.take(numpy.arange(BATCH_SIZE)), layers),
         grown=grown,
+        first_seconds=times[0],
         seconds=median(times[1:]),
     )
 
 
-def _recipe(adapters: str, freeze: Any) -> dict[str, Any]:
+def _recipe(adapters: str, freeze: Any, layers: Mapping[str, bool]) -> dict[str, Any]:
     return {
         "tasks": [{"name": "rte"}],
         "encoder": ENCODER,
@@ -175,11 +189,12 @@ def _recipe(adapters: str, freeze: Any) -> dict[str, Any]:
             "global_batch_size": BATCH_SIZE,
             "precision": "fp32",
             "device": "cpu",
+            **layers,
         },
     }
 
 
-def _features(count: int) -> FeatureTable:
+def random_features(count: int) -> FeatureTable:
     """Rows of one length with random words."""
     import numpy as np
 
@@ -200,13 +215,18 @@ def _gradient_bytes(model: Module) -> int:
     return sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
 
 
-def _activation_bytes(model: Any, features: FeatureTable) -> int:
+def _activation_bytes(model: Any, features: FeatureTable, layers: Mapping[str, bool]) -> int:
     """What autograd keeps of one forward pass."""
     import torch
 
     from bertmod.data.collate import collate
+    from bertmod.engine.layer_calls import LayerCalls
 
-    batch = collate(features, layout="packed", device=torch.device("cpu"))
+    checkpointing = layers.get("activation_checkpointing", False)
+    compiled = layers.get("compile", False)
+    device = torch.device("cpu")
+    calls = LayerCalls(checkpointing=checkpointing, compiled=compiled, device=device)
+    batch = collate(features, device=device, assume_padding=compiled)
     parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
@@ -217,7 +237,8 @@ def _activation_bytes(model: Any, features: FeatureTable) -> int:
         return tensor
 
     model.train()
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+    with hooks, calls.around(model):
         output = model(batch, "rte")
     del output
     return sum(kept.values())
@@ -241,17 +262,19 @@ def _status(key: str) -> int:
 
 def _page(rows: list[Row], values: Mapping[str, Any]) -> str:
     columns = ("trained", "gradients", "optimizer", "activations", "grown")
-    head = ("adapters", "freeze", *columns, "s a step")
+    head = ("adapters", "freeze", "layers", *columns, "s a step", "s the first")
     lines = [
         (
             row.adapters,
             f"`{json.dumps(row.freeze)}`",
+            ", ".join(row.layers),
             *(f"{getattr(row, column) / 2**20:.2f}" for column in columns),
             f"{row.seconds:.2f}",
+            f"{row.first_seconds:.2f}",
         )
         for row in rows
     ]
-    rule = ("---", "---", *("---:" for _ in (*columns, "")))
+    rule = (*("---" for _ in head[:3]), *("---:" for _ in head[3:]))
     table = "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
     about = ", ".join(f"{key} {value}" for key, value in values["machine"].items())
     shape = f"{ENCODER['num_hidden_layers']} layers of {ENCODER['hidden_size']}"

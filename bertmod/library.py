@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
 
-from bertmod.contracts.adapter import Adapter, AdapterContext
+from bertmod.contracts.adapter import Adapter
 from bertmod.contracts.encoder import Encoder, EncoderContext
 from bertmod.contracts.head import Head, HeadContext, TaskInfo
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.data.features import FeatureTable
 from bertmod.engine.evaluate import ScoredFeatures
 from bertmod.engine.tasks import TrainingTask
-from bertmod.model.sites import site_weights
+from bertmod.model.sites import adapter_context
 from bertmod.nn.initialisation import initialise
 from bertmod.plugins import SWITCH
 from bertmod.registry import Registry, load_registry
@@ -75,14 +75,7 @@ def build_adapter(
         options: The adapter's options.
     """
     chosen = range(encoder.shape.num_hidden_layers) if layers is None else layers
-    context = AdapterContext(
-        task=task,
-        shape=encoder.shape,
-        layers=tuple(chosen),
-        new_layer=encoder.new_layer,
-        weights=partial(site_weights, encoder),
-        init=initialise,
-    )
+    context = adapter_context(encoder, task, layers=chosen, init=initialise)
     return cast(Adapter, build("adapter", name, context, **options))
 
 

@@ -22,42 +22,20 @@ from bertmod.contracts.config import ComponentConfig
 from bertmod.contracts.encoder import EncoderShape, Part
 from bertmod.contracts.exporter import ExportContext, Exported
 from bertmod.contracts.task import Role
-from bertmod.errors import Problem
+from bertmod.spec_defaults import (
+    Problems,
+    checkpoint_wins,
+    marks_alone,
+    no_problems,
+    no_sites,
+    unchanged,
+)
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 Config = Any  # each function of a spec takes the config model that its own spec names
 Slot = Mapping[str, Any]
-Problems = Sequence[Problem]
-
-
-def no_problems(*_: Any) -> Problems:
-    """The check of a component whose options cannot clash."""
-    return ()
-
-
-def no_sites(config: Config, shape: EncoderShape) -> frozenset[str]:
-    """The answer of an adapter that can be the first to act at each of its sites."""
-    del config, shape
-    return frozenset()
-
-
-def unchanged(config: Config) -> Config:
-    """The completion of options none of which stands for something to be found out."""
-    return config
-
-
-def checkpoint_wins(option: str, stated: Any, found: Any) -> bool:
-    """The rule of an encoder none of whose options may differ from the checkpoint's."""
-    del option, stated, found
-    return False
-
-
-def marks_alone(config: Config) -> int:
-    """The shortest rows of a task that cuts its texts to any length: [CLS] and [SEP]."""
-    del config
-    return 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +171,7 @@ class TaskSpec(Spec):
         targets: Config to the targets its features carry, name to kind.
         num_labels: Config to the number of labels; None if only the data tells.
         min_length: Config to the shortest ``max_length`` that leaves room for its rows, tokens.
+        num_types: Config to the token types in its rows, 2 for pairs; None: only they tell.
         check: Problems of the options among themselves.
     """
 
@@ -215,6 +194,7 @@ class TaskSpec(Spec):
     targets: Callable[[Config], Mapping[str, str]]
     num_labels: Callable[[Config], int | None]
     min_length: Callable[[Config], int] = marks_alone
+    num_types: Callable[[Config], int] | None = None
     check: Callable[[Config], Problems] = no_problems
 
 

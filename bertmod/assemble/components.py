@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 from torch.nn import Module
@@ -12,7 +11,7 @@ from torch.nn import Module
 from bertmod.assemble.freezing import freeze_parameters
 from bertmod.assemble.loading import fill_encoder, fill_parts
 from bertmod.assemble.overruled import refuse_overruled
-from bertmod.contracts.adapter import Adapter, AdapterContext
+from bertmod.contracts.adapter import Adapter
 from bertmod.contracts.checkpoint import LoadReport, TensorName
 from bertmod.contracts.encoder import Encoder, EncoderContext, Part
 from bertmod.contracts.head import Head, HeadContext, TaskInfo
@@ -23,7 +22,7 @@ from bertmod.model.canonical import own_names
 from bertmod.model.loading import Component
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.model.report import render_report
-from bertmod.model.sites import site_weights
+from bertmod.model.sites import adapter_context
 from bertmod.nn.initialisation import initialise
 from bertmod.recipe.resolved import ResolvedAdapter, ResolvedRecipe, ResolvedTask
 
@@ -177,14 +176,7 @@ def _build_adapter(
     recipe: ResolvedRecipe, slot: ResolvedAdapter, task: str, encoder: Encoder
 ) -> Adapter:
     seed_torch(recipe.seed, "build", "adapter", task, slot.id)
-    context = AdapterContext(
-        task=task,
-        shape=recipe.shape,
-        layers=slot.layers,
-        new_layer=encoder.new_layer,
-        weights=partial(site_weights, encoder),
-        init=_init(recipe),
-    )
+    context = adapter_context(encoder, task, layers=slot.layers, init=_init(recipe))
     module = slot.spec.build(slot.config, context)
     if wrong := _unlike_spec(recipe, slot, module):
         owner = f'adapter "{slot.spec.name}" ({slot.provider} {slot.version})'

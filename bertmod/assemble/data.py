@@ -11,12 +11,14 @@ from typing import cast
 
 import platformdirs
 
+from bertmod.contracts.encoder import EncoderShape
 from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.metric import Metric, higher_is_better
 from bertmod.contracts.task import Example, Task, TaskContext
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.data.cache import cached_features
 from bertmod.data.features import FeatureTable
+from bertmod.data.known_tokens import require_known_tokens
 from bertmod.data.training_rows import Phase, PhasedTask
 from bertmod.engine.evaluate import TaskSplit
 from bertmod.engine.seeding import generator
@@ -42,6 +44,7 @@ class PreparedTask:
         data: Its data folder; None where it answers without any.
         context: What the task was built with.
         seed: The run's seed.
+        shape: The encoder's shape.
     """
 
     slot: ResolvedTask
@@ -50,6 +53,7 @@ class PreparedTask:
     data: Path | None
     context: TaskContext
     seed: int
+    shape: EncoderShape
 
     @property
     def _folder(self) -> Path:
@@ -73,7 +77,7 @@ class PreparedTask:
             examples: Its examples if they were read already.
 
         Raises:
-            DataError: If the split cannot be read.
+            DataError: If the split cannot be read, or the encoder does not know its tokens.
         """
 
         def make() -> FeatureTable:
@@ -95,13 +99,14 @@ class PreparedTask:
             "strict_data": str(self.context.strict_data),
             "files": json.dumps(names),
         }
-        return cached_features(
+        table = cached_features(
             features_cache(),
             files=files,
             key=key,
             make=make,
             warn_again=(lambda: self.task.read(split)) if examples is None else None,
         )
+        return self._known(table)
 
     def phases(self) -> list[Phase]:
         """What the task trains on, one phase after another.
@@ -115,7 +120,11 @@ class PreparedTask:
         return [Phase(FeatureTable.concatenate(tables))]
 
     def make_features(self, examples: Sequence[Example]) -> FeatureTable:
-        """Features of examples, made now."""
+        """Features of examples, made now.
+
+        Raises:
+            DataError: If the encoder does not know their tokens.
+        """
         draws = []
         if not self.task.cacheable:
             draws = [
@@ -123,7 +132,13 @@ class PreparedTask:
                 for index in range(len(examples))
             ]
         made = self.task.features(examples, self.info, draws)
-        return made if isinstance(made, FeatureTable) else FeatureTable.from_features(made)
+        return self._known(
+            made if isinstance(made, FeatureTable) else FeatureTable.from_features(made)
+        )
+
+    def _known(self, table: FeatureTable) -> FeatureTable:
+        require_known_tokens(table, self.shape, owner=f"task {self.slot.id}")
+        return table
 
     def split(self, name: str) -> TaskSplit:
         """A split with labels, ready to be scored."""
@@ -216,7 +231,9 @@ def prepare_tasks(
                 problems.append(str(error))
         if not problems:
             info = known[slot.lender]
-            prepared[slot.id] = PreparedTask(slot, task, info, folder, context, recipe.seed)
+            prepared[slot.id] = PreparedTask(
+                slot, task, info, folder, context, recipe.seed, recipe.shape
+            )
     if problems:
         raise DataError("\n".join(problems))
     return {slot.id: prepared[slot.id] for slot in recipe.tasks}

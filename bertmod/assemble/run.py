@@ -15,6 +15,7 @@ import numpy as np
 
 from bertmod.assemble.agreement import require_same_files, require_same_recipe
 from bertmod.assemble.card import RunFacts, run_facts
+from bertmod.assemble.changes import resumed_lock
 from bertmod.assemble.components import build_model, build_tokenizer
 from bertmod.assemble.data import (
     PreparedTask,
@@ -31,9 +32,11 @@ from bertmod.contracts.task import ReportingTask
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.contracts.tracker import TrackerContext
 from bertmod.data.durable import write_file
+from bertmod.data.tables import make_folder
+from bertmod.engine.data_parallel import home_device
 from bertmod.engine.evaluate import TaskSplit
 from bertmod.engine.parallel import ALONE, Ranks
-from bertmod.engine.precision import resolve_device, resolve_precision
+from bertmod.engine.precision import resolve_precision
 from bertmod.engine.run_folder import LOCK_FILE, RECIPE_FILE, RunFolder, unwritable
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.summary import TaskResult, render_results
@@ -150,15 +153,16 @@ def settle(recipe: ResolvedRecipe, *, size: int = 1) -> ResolvedRecipe:
 
     Args:
         recipe: The recipe.
-        size: Processes that make the run together; ``cuda`` is then each one's own GPU.
+        size: Processes that make the run together; ``cuda`` is then each one's own GPU, and with
+            ``data_parallel`` all of them.
 
     Raises:
         RecipeError: If this machine lacks the device or the precision.
     """
-    device = resolve_device(recipe.training.device)
     parallel = recipe.training.parallel
+    device, spread = home_device(recipe.training.device, parallel), parallel == "data_parallel"
     settled = {
-        "device": device.type if size > 1 else str(device),
+        "device": "cuda" if spread else device.type if size > 1 else str(device),
         "precision": resolve_precision(recipe.training.precision, device),
         "parallel": ("ddp" if size > 1 else "single") if parallel == "auto" else parallel,
     }
@@ -198,6 +202,7 @@ def trainer_settings(recipe: ResolvedRecipe) -> TrainerSettings:
         evaluate_every=recipe.evaluation.every_steps,
         evaluation_batch_size=recipe.evaluation.batch_size,
         select=recipe.evaluation.select,
+        keep_best=recipe.saving.best,
         save_every=recipe.saving.every_steps,
         keep=recipe.saving.keep,
     )
@@ -316,32 +321,24 @@ def _write_facts(
 ) -> None:
     """Write what the run is made of; a run that goes on must be made of the same data."""
     if resume:
-        _refuse_other_data(folder.path / LOCK_FILE, lock["data"])
+        lock = resumed_lock(folder.path / LOCK_FILE, lock)
     write_json(folder.path / LOCK_FILE, lock)
     write_json(folder.path / RECIPE_FILE, assembled.recipe.to_json())
 
 
-def _refuse_other_data(path: Path, data: Mapping[str, str]) -> None:
-    try:
-        known = set(json.loads(path.read_text(encoding="utf-8"))["data"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return  # nothing to compare with
-    if changed := [file for file, found in data.items() if found not in known]:
-        raise DataError(
-            "not the data that the run began with:\n  "
-            + "\n  ".join(changed)
-            + "\n  put the files back, or start another run with --output"
-        )
-
-
 def _write_predictions(assembled: Assembled, evaluation: Evaluation, folder: RunFolder) -> None:
     """Predictions of the final model for every dev split, in each benchmark's own form."""
-    folder.predictions.mkdir(exist_ok=True)
+    make_folder(folder.predictions)
     for task in assembled.tasks:
         for name, split in task.dev.items():
             if isinstance(split, TaskSplit):
                 predictions = evaluation.answers[task.id, name]
-                split.task.write(name, split.examples, predictions, folder.predictions)
+                try:
+                    split.task.write(name, split.examples, predictions, folder.predictions)
+                except OSError as error:
+                    place = error.filename or f"{folder.predictions}: task {task.id}, split {name}"
+                    what = f"cannot be written: {error.strerror or error}"
+                    raise DataError(f"{place}: {what}") from error
 
 
 def _write_reports(assembled: Assembled, trainer: Trainer, folder: RunFolder) -> None:

@@ -94,10 +94,12 @@ def score_run(
     from bertmod.inference.states import choose_tasks
 
     folder = None if data is None else named_data_folder(data)
+    chosen = choose_tasks(trained.tasks, asked)
+    if plots is not None:
+        _require_null_odds(trained, chosen, folder)
     scores: list[_Score] = []
     files: dict[Path, str] = {}
-    num_drawn = 0
-    for task in choose_tasks(trained.tasks, asked):
+    for task in chosen:
         num_splits = len(trained.task(task).splits("dev"))
         if not num_splits and task in asked:
             raise DataError(f"task {task}: it has no dev split to be scored on")
@@ -107,7 +109,7 @@ def score_run(
             if form == "google":
                 files[place / RESULT_FILE] = result_text(split, trained.step(task))
             if plots is not None:
-                num_drawn += draw_split(plots / place, split)
+                draw_split(plots / place, split)
     if not scores:
         raise DataError("nothing to score: no task of the run has dev rows")
     if output is not None and form == "google":
@@ -118,11 +120,19 @@ def score_run(
             output, json.dumps({each.name: each.value for each in scores}, indent=2) + "\n"
         )
     _show(scores, resampling)
-    if plots is not None and not num_drawn:
-        raise DataError(
-            "--plots: nothing was drawn, for no task that was scored has null odds\n"
-            '  it draws SQuAD of version "2.0"'
-        )
+
+
+def _require_null_odds(trained: TrainedRun, tasks: Sequence[str], folder: Path | None) -> None:
+    """Refuse to draw where the first answer of every dev split lacks what is drawn."""
+    for task in tasks:
+        for split in trained.task(task).splits("dev"):
+            examples = trained.examples(task, split, folder)
+            if len(examples) and "null_odds" in trained.predict(task, [examples[0]])[0]:
+                return
+    raise DataError(
+        "--plots: there is nothing to draw, for no task that would be scored has null odds\n"
+        '  it draws SQuAD of version "2.0"'
+    )
 
 
 def _scores(task: str, split: ScoredSplit, resampling: Resampling | None) -> list[_Score]:

@@ -20,8 +20,9 @@ from bertmod.machine.limits import usable_cores
 from bertmod.recipe.processes import LAUNCHER, is_launched, number_of_processes
 from bertmod.wording import counted
 
-SAVING_SECONDS = 600
-"""How long processes that were asked to stop may take to finish their step and save."""
+SAVING_SECONDS = 7 * 86_400
+"""How long processes that were asked to stop may take to finish what they are at, which may be an
+evaluation of hours, and save. Whoever cannot wait gives a second signal."""
 
 _LINES = 30
 _PR_SET_PDEATHSIG = 1
@@ -131,6 +132,8 @@ def _stop(processes: Any, number: signal.Signals) -> Any:
     try:
         processes.close(number, timeout=SAVING_SECONDS)
     except SignalException:
+        for impatient in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(impatient, signal.SIG_IGN)
         processes.close(signal.SIGKILL)
     return processes.wait(timeout=0)
 
@@ -143,8 +146,9 @@ def _told(ended: Any, number: int, *, asked: bool, begun: bool) -> int:
     status = int(first.exitcode)
     if first.local_rank == 0 and status > 0:
         return status
-    if asked:  # before they trained, when there was nothing to save
-        print("interrupted", file=sys.stderr)
+    if asked:  # before they trained, when there was nothing to save, or a second time
+        said = "stopped at once; go on with --resume" if begun else "interrupted"
+        print(said, file=sys.stderr)
         return INTERRUPTED
     how = f"ended with status {status}"
     if status < 0:

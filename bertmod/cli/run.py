@@ -98,6 +98,7 @@ def run(
         recipe, data=data, checkpoint=checkpoint, overrides=set_, tell=speaks
     )
     if series is not None:
+        require_processes(resolved, 1)
         runs = plan_series(resolved, series, folder, resume=resume)
         run_series(runs, quiet=quiet, strict_data=strict_data)
         return

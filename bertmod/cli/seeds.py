@@ -189,7 +189,9 @@ def _tell(runs: Sequence[SeedRun]) -> None:
     from bertmod.inference.scores import read_run
 
     last = Method("", tuple(read_run(run.folder, "final") for run in runs))
-    best = Method("", tuple(read_run(run.folder, "mean") for run in runs))
+    best = None
+    if runs[0].recipe.saving.best:
+        best = Method("", tuple(read_run(run.folder, "mean") for run in runs))
     print(runs[0].folder.parent)
     if runs[0].recipe.data.dir == "sample":
         print(SYNTHETIC)

@@ -54,12 +54,12 @@ def train_run(
         tell: Whether to print the table of every task.
     """
     from bertmod.assemble.run import train
+    from bertmod.engine.data_parallel import home_device
     from bertmod.engine.parallel import joined_ranks
-    from bertmod.engine.precision import resolve_device
     from bertmod.engine.summary import render_results
 
     show_warnings()
-    gpu = resolve_device(resolved.training.device).type == "cuda"
+    gpu = home_device(resolved.training.device, resolved.training.parallel).type == "cuda"
     states_files = [getattr(task.config, "train", None) for task in resolved.training_tasks]
     synthetic = resolved.data.dir == "sample" and not all(states_files)
     with joined_ranks(number_of_processes(), gpu=gpu) as ranks, _first_seen_first():

@@ -53,6 +53,8 @@ class EncoderShape:
         layer_names: Names of the tensors of a fresh layer (``new_layer``), relative to the layer
             here and in each format; empty: no layers can be put on top.
         vocab_size: Rows of the word-embedding matrix; None only where the output has none.
+        type_vocab_size: Token types that it tells apart, from 0, of which the second text of a
+            pair has 1; None: it takes any.
     """
 
     hidden_size: int
@@ -64,6 +66,7 @@ class EncoderShape:
     layer_norm_eps: float = 1e-12
     layer_names: tuple[TensorName, ...] = ()
     vocab_size: int | None = None
+    type_vocab_size: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 What needs torch is imported at its first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from bertmod.lazy import lazy_names
 
 if TYPE_CHECKING:
     from bertmod.convert.conversion import Conversion, convert
@@ -19,8 +20,4 @@ _MODULES = {
     "verify": "verification",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_names(__name__, _MODULES)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import cast
 
 import torch
 from torch.nn import Module
 
-from bertmod.contracts.adapter import Adapter, AdapterContext
+from bertmod.contracts.adapter import Adapter
 from bertmod.contracts.checkpoint import CheckpointDescription, TensorName
 from bertmod.contracts.encoder import Encoder, EncoderContext
 from bertmod.contracts.head import Head, HeadContext
@@ -19,7 +18,7 @@ from bertmod.convert.tensors import Tensors, task_labels
 from bertmod.inference.resident import in_memory
 from bertmod.model.canonical import own_names
 from bertmod.model.loading import OWN_FORMAT, Component, load_tensors
-from bertmod.model.sites import site_weights
+from bertmod.model.sites import adapter_context
 from bertmod.nn.initialisation import initialise
 from bertmod.recipe.resolve import Slot
 
@@ -99,14 +98,7 @@ def _fill(parts: Sequence[Component], tensors: Tensors, *, path: str) -> None:
 
 
 def _adapter(adapter: SourceAdapter, encoder: Encoder, task: str) -> Adapter:
-    context = AdapterContext(
-        task=task,
-        shape=encoder.shape,
-        layers=adapter.layers,
-        new_layer=encoder.new_layer,
-        weights=partial(site_weights, encoder),
-        init=initialise,
-    )
+    context = adapter_context(encoder, task, layers=adapter.layers, init=initialise)
     return cast(Adapter, adapter.slot.spec.build(adapter.slot.config, context))
 
 

@@ -55,6 +55,7 @@ def collate(
     layout: Layout | int = "packed",
     tasks: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
+    assume_padding: bool = False,
 ) -> Batch:
     """A batch of all features of a table.
 
@@ -65,6 +66,7 @@ def collate(
             unless one is longer.
         tasks: Task index of each row, ascending, for rows of several tasks; None means one task.
         device: Where the tensors go.
+        assume_padding: As ``RowContext.of`` takes it.
 
     Returns:
         The batch; positions count flat tokens of the batch, -1 where they do not count.
@@ -82,21 +84,14 @@ def collate(
         flat[place_of_token] = column
         return torch.from_numpy(flat).to(device)
 
-    targets = host_targets(table)
-    first = table.token_bounds[table.row_bounds[:-1]]
-    for name, column in table.positions.items():
-        counted = targets[name] >= 0
-        flat = targets[name] + _per_value(first, column)
-        targets[name] = np.where(counted, place_of_token[np.where(counted, flat, 0)], -1)
-    features = np.repeat(np.arange(len(table)), np.diff(table.row_bounds))
     types = table.tokens.get("token_type_ids")
     return Batch(
         input_ids_T=tokens(table.tokens["input_ids"]),
         token_type_ids_T=None if types is None else tokens(types),
-        feature_of_row_R=torch.from_numpy(features).to(device),
+        feature_of_row_R=torch.from_numpy(_feature_of_row(table)).to(device),
         targets={
             name: torch.from_numpy(np.array(value, order="C")).to(device)  # never a file's memory
-            for name, value in targets.items()
+            for name, value in _flat_targets(table, place_of_token).items()
         },
         context=RowContext.of(
             lengths,
@@ -105,8 +100,24 @@ def collate(
             length=length,
             token_multiple=TOKEN_MULTIPLE,
             device=device,
+            assume_padding=assume_padding,
         ),
     )
+
+
+def _flat_targets(table: FeatureTable, place_of_token: np.ndarray) -> dict[str, np.ndarray]:
+    """Targets of features, positions counted in the batch: (tokens,) has each token's place."""
+    targets = host_targets(table)
+    first = table.token_bounds[table.row_bounds[:-1]]
+    for name, column in table.positions.items():
+        counted = targets[name] >= 0
+        flat = targets[name] + _per_value(first, column)
+        targets[name] = np.where(counted, place_of_token[np.where(counted, flat, 0)], -1)
+    return targets
+
+
+def _feature_of_row(table: FeatureTable) -> np.ndarray:
+    return np.repeat(np.arange(len(table)), np.diff(table.row_bounds))
 
 
 def _per_value(values: np.ndarray, column: Column) -> np.ndarray:

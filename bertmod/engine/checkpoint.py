@@ -7,13 +7,12 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from torch.nn import Module
-from torch.optim import Optimizer
 
 from bertmod.data.durable import (
     OLD,
@@ -23,12 +22,25 @@ from bertmod.data.durable import (
     sync_folder,
     write_folder,
 )
-from bertmod.engine.parallel import Ranks
+from bertmod.engine.parallel import ALONE, Ranks
+from bertmod.engine.sharded_files import (
+    Parts,
+    any_sharded,
+    failing_together,
+    in_parts,
+    read_shards,
+    require_common_folder,
+    require_reader,
+    settle_headers,
+    write_shards,
+)
 from bertmod.errors import CheckpointError
 from bertmod.model.tensor_file import load_tensors, save_tensors
 
 LOG = logging.getLogger("bertmod")
-FORMAT_VERSION = 1
+WHOLE_VERSION, SHARDED_VERSION = 1, 2
+"""Formats of checkpoints: a file for each kind of tensors, or a part of all by each process."""
+
 AVERAGE = "average.safetensors"
 _NAME = re.compile(rf"(?:{re.escape(OLD)})?step-(\d+)")
 _LEFT_OVER = re.compile(rf"(?:{re.escape(OLD)}|{re.escape(WRITING)})+step-\d+")
@@ -44,7 +56,8 @@ class Snapshot:
 
     Attributes:
         step: Optimizer steps finished.
-        model: Every parameter and buffer by name, fp32 masters.
+        model: Every parameter and buffer by name, fp32 masters; like the other tensors spread
+            over the processes where the run's are.
         optimizer: Optimizer tensors, ``parameter name/key``.
         state: JSON values: everything else.
         average: Averages of parameters by name; empty where nothing is averaged.
@@ -56,34 +69,74 @@ class Snapshot:
     state: Mapping[str, Any]
     average: Mapping[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def parts(self) -> Parts:
+        """The tensors: ``model``, ``optimizer`` and ``average``."""
+        return {"model": self.model, "optimizer": self.optimizer, "average": self.average}
 
-def save_checkpoint(folder: Path, snapshot: Snapshot, *, keep: int) -> Path:
+    def holding(self, parts: Parts) -> Snapshot:
+        """The same with these tensors."""
+        model, optimizer, average = (parts.get(part, {}) for part in self.parts)
+        return replace(self, model=model, optimizer=optimizer, average=average)
+
+
+def save_checkpoint(
+    folder: Path | None, snapshot: Snapshot, *, keep: int, ranks: Ranks = ALONE
+) -> Path | None:
     """Write a checkpoint, then remove all but the newest ``keep`` up to its step.
 
-    What claims a later step is a damaged checkpoint that resuming passed over.
+    What claims a later step is a damaged checkpoint that resuming passed over. If the snapshot's
+    tensors are held in parts, every process calls this, and writes its part of them.
 
     Args:
-        folder: Folder of all checkpoints of the run; exists.
+        folder: Folder of all checkpoints of the run; exists. None in all but the main process,
+            or where nothing is kept.
         snapshot: What to write.
         keep: Checkpoints that stay, positive.
+        ranks: The processes of the run.
 
     Returns:
-        The checkpoint's folder.
+        The checkpoint's folder; None where ``folder`` is.
 
     Raises:
-        OSError: If it cannot be written; older ones are intact.
+        OSError: If it cannot be written, in every process that writes; older ones are intact.
+        RunFolderError: If a process that is to write does not see the folder.
     """
-    target = folder / f"step-{snapshot.step:08d}"
+    if any_sharded(snapshot.model.values()):
+        with failing_together(ranks):
+            return _save_sharded(folder, snapshot, keep=keep, ranks=ranks)
+    if folder is None:
+        return None
+    target = _target(folder, snapshot)
     with write_folder(target) as writing:
         save_tensors(writing / "model.safetensors", snapshot.model)
         save_tensors(writing / "optimizer.safetensors", snapshot.optimizer)
         if snapshot.average:
             save_tensors(writing / AVERAGE, snapshot.average)
-        state = json.dumps(snapshot.state, indent=1)
-        (writing / "state.json").write_text(state, encoding="utf-8")
-        _write_manifest(writing, snapshot.step)
+        _write_values(writing, snapshot, version=WHOLE_VERSION)
     _rotate(folder, snapshot.step, keep=keep)
     return target
+
+
+def _save_sharded(
+    folder: Path | None, snapshot: Snapshot, *, keep: int, ranks: Ranks
+) -> Path | None:
+    with ExitStack() as stack:
+        writing = None
+        with failing_together(ranks):
+            if folder is not None:
+                writing = stack.enter_context(write_folder(_target(folder, snapshot)))
+        place = require_common_folder(writing, ranks)
+        if place is None:
+            return None
+        write_shards(place, snapshot.parts, ranks)
+        if writing is not None:
+            settle_headers(writing)
+            _write_values(writing, snapshot, version=SHARDED_VERSION)
+    if folder is None:
+        return None
+    _rotate(folder, snapshot.step, keep=keep)
+    return _target(folder, snapshot)
 
 
 def load_newest(folder: Path) -> Snapshot | None:
@@ -99,18 +152,46 @@ def load_newest(folder: Path) -> Snapshot | None:
     return None if found is None else found[1]
 
 
-def resume_newest(folder: Path, *, keep: int) -> Snapshot | None:
-    """``load_newest``, after which the folder is as if no kill had ever disturbed it.
+def resume_newest(
+    folder: Path | None,
+    *,
+    keep: int,
+    ranks: Ranks = ALONE,
+    like: Mapping[str, Tensor] | None = None,
+) -> Snapshot | None:
+    """``load_newest`` for all processes, after which the folder is as if no kill had disturbed it.
+
+    The main process chooses, and sends the others what it read: their disks need not be the same.
+    Parts of a checkpoint that a run in parts goes on with are read by each process.
 
     Args:
-        folder: Folder of all checkpoints of the run, owned.
+        folder: Folder of all checkpoints of the run, owned; None in all but the main process, or
+            where nothing is kept.
         keep: Checkpoints that stay, positive.
+        ranks: The processes of the run.
+        like: Parameters of the run by name; the tensors come back in parts where these are.
 
     Raises:
         CheckpointError: As ``load_newest``.
         OSError: If the folder cannot be put in order.
+        RunFolderError: If a process that is to read does not see the folder.
     """
-    found = _newest_whole(folder)
+    like = like or {}
+    sharded = any_sharded(like.values())
+    found = None if folder is None else _put_in_order(folder, keep=keep, whole=not sharded)
+    snapshot = snapshot_from_main(None if found is None else found[1], ranks)
+    if snapshot is None or not sharded:
+        return snapshot
+    if snapshot.model:
+        return snapshot.holding(in_parts(snapshot.parts, like))
+    place = require_common_folder(None if found is None else found[0], ranks)
+    assert place is not None
+    return snapshot.holding(read_shards(place, like, ranks=ranks))
+
+
+def _put_in_order(folder: Path, *, keep: int, whole: bool) -> tuple[Path, Snapshot] | None:
+    """The newest whole checkpoint; its name, and what lies beside it, as they should be."""
+    found = _newest_whole(folder, whole=whole)
     if found is None:
         return None
     path, snapshot = found
@@ -118,9 +199,10 @@ def resume_newest(folder: Path, *, keep: int) -> Snapshot | None:
         target = path.with_name(path.name.removeprefix(OLD))
         remove_folder(target)  # damaged, or it would have been taken
         path.rename(target)
+        path = target
         sync_folder(folder)
     _clear_left_over(folder, _kept(folder, snapshot.step, keep=keep))
-    return snapshot
+    return path, snapshot
 
 
 def snapshot_from_main(snapshot: Snapshot | None, ranks: Ranks) -> Snapshot | None:
@@ -139,11 +221,11 @@ def snapshot_from_main(snapshot: Snapshot | None, ranks: Ranks) -> Snapshot | No
     return Snapshot(step, model, optimizer, state, average)
 
 
-def _newest_whole(folder: Path) -> tuple[Path, Snapshot] | None:
+def _newest_whole(folder: Path, *, whole: bool = True) -> tuple[Path, Snapshot] | None:
     found = _checkpoints(folder) if folder.is_dir() else []
     for _, path in found:
         try:
-            return path, load_checkpoint(path)
+            return path, load_checkpoint(path, whole=whole)
         except DamagedCheckpointError as error:
             LOG.warning("%s; trying the one before", error)
     if found:
@@ -151,99 +233,38 @@ def _newest_whole(folder: Path) -> tuple[Path, Snapshot] | None:
     return None
 
 
-def load_checkpoint(path: Path) -> Snapshot:
+def load_checkpoint(path: Path, *, whole: bool = True) -> Snapshot:
     """Read one checkpoint and compare every file with the manifest.
+
+    Args:
+        path: The checkpoint's folder.
+        whole: Whether tensors that several processes wrote are put together; else there are none
+            in the snapshot, for ``read_shards`` to read.
 
     Raises:
         CheckpointError: If a file is missing, changed or of a newer format.
     """
-    step, files = _read_manifest(path)
+    version, step, files = _read_manifest(path)
+    if version == SHARDED_VERSION:
+        require_reader(path)
     try:
         for name, expected in files.items():
             if _hash(path / name) != expected:
                 raise DamagedCheckpointError(f"{path / name}: not as it was written")
-        return Snapshot(
-            step=step,
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        snapshot = Snapshot(step, {}, {}, state)
+        if version == SHARDED_VERSION:
+            return snapshot.holding(read_shards(path)) if whole else snapshot
+        return replace(
+            snapshot,
             model=load_tensors(path / "model.safetensors"),
             optimizer=load_tensors(path / "optimizer.safetensors"),
-            state=json.loads((path / "state.json").read_text(encoding="utf-8")),
             average=load_tensors(path / AVERAGE) if AVERAGE in files else {},
         )
     except DamagedCheckpointError:
         raise
     except (OSError, ValueError, CheckpointError) as error:
         raise DamagedCheckpointError(f"{path}: damaged checkpoint: {error}") from error
-
-
-def optimizer_state(
-    optimizer: Optimizer, names: Mapping[int, str]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Optimizer state by parameter name.
-
-    Args:
-        optimizer: Any optimizer that keeps its state in ``.state[parameter]``.
-        names: ``id(parameter)`` to name.
-
-    Returns:
-        Tensors and plain values, both as ``parameter name/key``.
-    """
-    tensors: dict[str, Tensor] = {}
-    values: dict[str, Any] = {}
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            target = tensors if isinstance(value, Tensor) else values
-            target[f"{names[id(parameter)]}/{key}"] = value
-    return tensors, values
-
-
-def restore_optimizer(
-    optimizer: Optimizer, state: Mapping[str, Any], names: Mapping[int, str]
-) -> None:
-    """Put optimizer state back by parameter name.
-
-    Args:
-        optimizer: A fresh optimizer over the same parameters.
-        state: Tensors and plain values, ``parameter name/key``.
-        names: ``id(parameter)`` to name.
-
-    Raises:
-        CheckpointError: If it belongs to parameters that the optimizer does not have.
-    """
-    own = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
-    index = {name: place for place, name in enumerate(own)}
-    entries: dict[int, dict[str, Any]] = {}
-    for full_name, value in state.items():
-        name, _, key = full_name.rpartition("/")
-        if name not in index:
-            raise CheckpointError(f"the checkpoint has optimizer state for {name}, unknown here")
-        entries.setdefault(index[name], {})[key] = value
-    # the optimizer's own loading knows which of its values belong on the parameter's device
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": entries, "param_groups": groups})
-    _keep_dtypes(optimizer, {own[place]: entry for place, entry in entries.items()}, names)
-
-
-def _keep_dtypes(
-    optimizer: Optimizer, entries: Mapping[str, Mapping[str, Any]], names: Mapping[int, str]
-) -> None:
-    """Undo torch's cast of loaded state to the parameter's dtype: sums may be finer, counts int."""
-    for parameter, state in optimizer.state.items():
-        saved = entries.get(names[id(parameter)], {})
-        for key, value in state.items():
-            if isinstance(value, Tensor) and value.dtype != saved[key].dtype:
-                state[key] = saved[key].to(value.device)
-
-
-def restore_model(model: Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put every parameter and buffer back.
-
-    Raises:
-        CheckpointError: If names or shapes differ from the model's.
-    """
-    try:
-        model.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(f"the checkpoint is of another model: {error}") from error
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
@@ -275,14 +296,21 @@ def _clear_left_over(folder: Path, kept: Sequence[Path]) -> None:
             remove_folder(path)
 
 
-def _write_manifest(folder: Path, step: int) -> None:
+def _target(folder: Path, snapshot: Snapshot) -> Path:
+    return folder / f"step-{snapshot.step:08d}"
+
+
+def _write_values(folder: Path, snapshot: Snapshot, *, version: int) -> None:
+    """Write what is no tensor, and last of all the manifest."""
+    state = json.dumps(snapshot.state, indent=1)
+    (folder / "state.json").write_text(state, encoding="utf-8")
     files = {path.name: _hash(path) for path in sorted(folder.iterdir())}
-    manifest = {"format_version": FORMAT_VERSION, "step": step, "files": files}
+    manifest = {"format_version": version, "step": snapshot.step, "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def _read_manifest(path: Path) -> tuple[int, dict[str, str]]:
-    """Step and file hashes of a checkpoint.
+def _read_manifest(path: Path) -> tuple[int, int, dict[str, str]]:
+    """Format, step and file hashes of a checkpoint.
 
     Raises:
         DamagedCheckpointError: If they cannot be read.
@@ -294,12 +322,12 @@ def _read_manifest(path: Path) -> tuple[int, dict[str, str]]:
         files = {str(name): str(found) for name, found in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedCheckpointError(f"{path}: damaged checkpoint: no readable manifest") from error
-    if version > FORMAT_VERSION:
+    if version > SHARDED_VERSION:
         raise CheckpointError(
-            f"{path}: checkpoint format {version}, but this bertmod reads up to {FORMAT_VERSION}\n"
+            f"{path}: checkpoint format {version}, but this bertmod reads up to {SHARDED_VERSION}\n"
             "  go on with the bertmod that wrote it, or a newer one"
         )
-    return step, files
+    return version, step, files
 
 
 def _hash(path: Path) -> str:

@@ -1,7 +1,9 @@
 """Clipping of gradients, on the device and without waiting for it.
 
 Neither function asks the host for a number: the norm comes back as a tensor, which the caller
-may test for finiteness and record when it waits for the device anyway.
+may test for finiteness and record when it waits for the device anyway. Of gradients in parts, whose
+parts other processes have, all processes get the norms of the whole, bit for bit the same, by one
+message.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+
+from bertmod.engine.sharding import is_sharded, own_parts
 
 STABILISER = 1e-6
 """Added to a norm before dividing by it, as torch's and Bert-n-Pals' clipping do."""
@@ -35,10 +39,11 @@ def clip_global(gradients: Sequence[Tensor], max_norm: float) -> Tensor:
     Source: google-research/bert optimization.py (``tf.clip_by_global_norm``).
     """
     _require_positive(max_norm)
-    norm = _total(_norms(gradients))
+    parts = own_parts(gradients)
+    norm = _total(_whole_norms(gradients, parts))
     coefficient = (max_norm / (norm + STABILISER)).clamp(max=1.0)
-    for indices in _by_device_and_dtype(gradients):
-        bucket = [gradients[index] for index in indices]
+    for indices in _by_device_and_dtype(parts):
+        bucket = [parts[index] for index in indices]
         torch._foreach_mul_(bucket, coefficient.to(bucket[0].device))
     return norm
 
@@ -61,19 +66,30 @@ def clip_per_tensor(gradients: Sequence[Tensor], max_norm: float) -> Tensor:
     Source: AsaCooperStickland/Bert-n-Pals optimization.py (``BERTAdam.step``).
     """
     _require_positive(max_norm)
-    norms = _norms(gradients)
-    for indices in _by_device_and_dtype(gradients):
+    parts = own_parts(gradients)
+    norms = _whole_norms(gradients, parts)
+    for indices in _by_device_and_dtype(parts):
         coefficients = torch._foreach_add([norms[index] for index in indices], STABILISER)
         torch._foreach_reciprocal_(coefficients)
         torch._foreach_mul_(coefficients, max_norm)
         torch._foreach_clamp_max_(coefficients, 1.0)
-        torch._foreach_mul_([gradients[index] for index in indices], coefficients)
+        torch._foreach_mul_([parts[index] for index in indices], coefficients)
     return _total(norms)
 
 
 def _require_positive(max_norm: float) -> None:
     if not max_norm > 0:
         raise ValueError(f"max_norm is {max_norm}; it must be positive")
+
+
+def _whole_norms(gradients: Sequence[Tensor], parts: Sequence[Tensor]) -> list[Tensor]:
+    """Each gradient's norm in fp32, of which this process may have a part alone."""
+    norms = _norms(parts)
+    if not any(map(is_sharded, gradients)):
+        return norms
+    squares = torch.stack(norms).double().square()
+    distributed.all_reduce(squares)
+    return list(squares.sqrt().float())
 
 
 def _norms(gradients: Sequence[Tensor]) -> list[Tensor]:

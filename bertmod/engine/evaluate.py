@@ -18,6 +18,7 @@ from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
 from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import autocast
+from bertmod.engine.sharding import is_sharded, kept_together
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.nn.context import Layout
 
@@ -72,8 +73,10 @@ def decode(
 
     batches = list(batches_by_length(features.lengths, settings.batch_size))
     own = batches[ranks.rank :: ranks.size]
-    decoded = _decoded(model, features.example, own, answer, advance)
-    collected = ranks.collected(decoded)
+    decoded = _decoded(
+        model, features.example, own + _again(model, batches, ranks), answer, advance
+    )
+    collected = ranks.collected(decoded if own else [])
     return [] if collected is None else _in_order(batches, collected)
 
 
@@ -185,10 +188,13 @@ def _decoded(
     """
     decoded: list[Arrays | None] = [None] * len(example)
     left = np.bincount(example)
-    device = next(model.parameters()).device
-    with _without_dropout(model):
+    first = next(model.parameters())
+    device = first.device
+    # what FSDP gathers in inference mode it cannot use again in training
+    without_gradients = torch.no_grad if is_sharded(first) else torch.inference_mode
+    with _without_dropout(model), kept_together(model):
         for indices in batches:
-            with torch.inference_mode():
+            with without_gradients():
                 answers = answer(indices, device)
             for index, arrays in zip(indices.tolist(), answers, strict=True):
                 decoded[index] = arrays
@@ -197,6 +203,16 @@ def _decoded(
                 left[seen] -= counts
                 advance(int(np.count_nonzero(left[seen] == 0)))
     return [arrays for arrays in decoded if arrays is not None]
+
+
+def _again(model: MultiTaskModel, batches: Sequence[np.ndarray], ranks: Ranks) -> list[np.ndarray]:
+    """A batch to compute once more where other processes have one more than this one.
+
+    A model in parts is put together for each forward: all processes must make as many.
+    """
+    own = batches[ranks.rank :: ranks.size]
+    short = len(own) < len(batches[:: ranks.size]) and is_sharded(next(model.parameters()))
+    return list((own or batches)[:1]) if short else []
 
 
 def _in_order(batches: Sequence[np.ndarray], parts: Sequence[list[Arrays]]) -> list[Arrays]:

@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor
 from torch.nn import LayerNorm, Module, Parameter
 
 from bertmod.contracts.encoder import Encoder
@@ -196,24 +195,15 @@ class IdleRule:
         self._users, self._rule = users, rule
         self._clocks = {group.name: 0 for group in groups}
 
-    def settle(self, task: str) -> list[Tensor]:
-        """After the backward pass: no gradient on what is idle, one on all that is active.
-
-        Returns:
-            The gradients of what is active, in the order of the groups.
-        """
-        found = []
+    def settle(self, task: str) -> None:
+        """After the backward pass: no gradient on what is idle, one on all that is active."""
         for entry in self._groups:
             dense = self._rule == "dense" and self._clocks[entry.group.name] > 0
             for name, parameter in entry.group.parameters:
-                active = task in self._users[name]
-                if not active:
+                if task not in self._users[name]:
                     parameter.grad = torch.zeros_like(parameter) if dense else None
-                    continue
-                if parameter.grad is None:
+                elif parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
-                found.append(parameter.grad)
-        return found
 
     def clock(self, group: ParameterGroup, step: int) -> int:
         """Schedule step of a group, from 0, in the run's step ``step``."""

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from bertmod.data.durable import discard_folder, existing_folder, remove_folder, write_folder
 from bertmod.engine.counters import beats
 from bertmod.engine.run_folder import RunFolder
+from bertmod.engine.tasks import TrainingTask
 from bertmod.errors import CheckpointError
 from bertmod.model.record import read_task_record
 
@@ -182,6 +183,20 @@ class Keeper:
             "score": None if score is None or math.isnan(score) else score,
             "encoder_hash": encoder,
         }
+
+
+def build_keeper(
+    folder: RunFolder | None,
+    writer: StateWriter | None,
+    tasks: Sequence[TrainingTask],
+    *,
+    select: Literal["mean", "sum"],
+) -> Keeper | None:
+    """A keeper of these tasks' states; None where there is nowhere to write, or nobody who does."""
+    if folder is None or writer is None:
+        return None
+    metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks}
+    return Keeper(folder, writer, metrics=metrics, select=select)
 
 
 def _encoder_of(task: Path) -> str | None:

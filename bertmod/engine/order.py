@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from bertmod.data.training_rows import Phase, TrainingRows
+from bertmod.data.features import FeatureTable
+from bertmod.data.training_rows import TrainingRows
 from bertmod.engine.seeding import generator
+from bertmod.engine.settings import TrainerSettings
+from bertmod.engine.tasks import TrainingTask
 
 
 class RowOrder:
@@ -65,6 +68,11 @@ class RowOrder:
             self._pass, self._pass_number = self._make_pass(number), number
         return self._pass[place]
 
+    def cut(self, k: int, parts: int) -> list[np.ndarray]:
+        """Batch ``k`` as micro-batches: equal parts of a whole batch, fewer of a smaller one."""
+        indices, size = self.batch(k), -(-self._batch_size // parts)
+        return [indices[start : start + size] for start in range(0, len(indices), size)]
+
     def _make_pass(self, number: int) -> list[np.ndarray]:
         draw = generator(self._seed, "rows", self._task, number)
         order = draw.permutation(len(self._lengths))
@@ -84,23 +92,54 @@ class RowOrder:
         return [indices[start : start + size] for start in range(0, len(indices), size)]
 
 
+@dataclass(frozen=True)
+class DrawnRows:
+    """The rows of one batch, none of them in memory yet.
+
+    Attributes:
+        rows: What they are among, as it is in their pass.
+        parts: Indices of each micro-batch's rows, int64.
+    """
+
+    rows: TrainingRows
+    parts: tuple[np.ndarray, ...]
+
+    def tables(self) -> list[FeatureTable]:
+        """The rows of each micro-batch."""
+        return [self.rows.take(part) for part in self.parts]
+
+
 class PhasedRows:
     """The rows of every batch of a task: those of the phase that the run is in.
 
     A batch is a function of (seed, task, k, phase), so that nothing is to be kept of it.
 
     Args:
-        phases: What the task trains on, one phase after another.
-        order: The order of some rows.
+        task: The task.
+        settings: The run's seed, batch size, accumulation and order.
+
+    Raises:
+        ValueError: If the task has no features.
     """
 
-    def __init__(self, phases: Sequence[Phase], order: Callable[[TrainingRows], RowOrder]) -> None:
-        self._rows = [phase.rows for phase in phases]
-        self._ends = np.cumsum([phase.share for phase in phases])[:-1]
-        self._orders = [order(rows) for rows in self._rows]
+    def __init__(self, task: TrainingTask, settings: TrainerSettings) -> None:
+        self._rows = [phase.rows for phase in task.phases]
+        self._ends = np.cumsum([phase.share for phase in task.phases])[:-1]
+        self._parts = settings.gradient_accumulation_steps
+        self._orders = [
+            RowOrder(
+                rows.lengths,
+                task.batch_size or settings.global_batch_size,
+                seed=settings.seed,
+                task=task.id,
+                reshuffle=settings.reshuffle,
+                bucket_window=settings.bucket_window,
+            )
+            for rows in self._rows
+        ]
 
-    def batch(self, k: int, *, step: int, total: int) -> tuple[TrainingRows, np.ndarray]:
-        """The rows of batch ``k`` of the task, and which of them it takes, (batch,), int64.
+    def batch(self, k: int, *, step: int, total: int) -> DrawnRows:
+        """The rows of batch ``k`` of the task.
 
         Args:
             k: Batches of the task made before, over the whole run.
@@ -109,4 +148,5 @@ class PhasedRows:
         """
         phase = int(np.searchsorted(np.rint(self._ends * total), step, side="right"))
         order = self._orders[phase]
-        return self._rows[phase].in_pass(order.pass_of(k)), order.batch(k)
+        rows = self._rows[phase].in_pass(order.pass_of(k))
+        return DrawnRows(rows, tuple(order.cut(k, self._parts)))

@@ -1,22 +1,16 @@
 """The processes that make a run together, and what they tell each other.
 
 The messages are ``torch.distributed``'s, over gloo between CPUs and NCCL between GPUs.
-``DistributedDataParallel`` is not used: it must either look for idle parameters in the graph of
-every step, or be told once and for all which they are, while here they change with the step's
-task and are declared. A wrapper for each task would hold buckets as large as the model for each
-one, and would hang over an active parameter that a loss does not reach. So the gradients of the
-parameters that are declared active are summed after the last backward pass of a step, a bucket at
-a time: losses are divided by the counts of the whole batch beforehand, so nothing is averaged.
-Every process ends with the same sums, bit for bit: what is decided from them (whether a step is
-finite, by how much it is clipped) needs no further message. Nor do the counts of targets: every
-process reads the whole batch's, and computes its share of the rows.
+Messages about a step's gradients go out while its backward pass still runs: ``gradient_sums``.
+Counts of targets are in none: every process reads the whole batch's, and computes its share of
+the rows.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,10 +25,12 @@ from bertmod.errors import Problem, RecipeError, TrainingError
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for another one that neither answers nor ends."""
 
-BUCKET = 2**23
-"""Gradient entries that are sent together: 32 MiB, enough to use a network to the full."""
+PATIENCE = timedelta(days=7)
+"""The same while the main process prepares the data, which of millions of rows takes hours."""
 
 _SOURCE_LINE = re.compile(r"\[\S+:\d+\] ")
+_OF_GLOO = re.compile(r"\[(enforce fail at )?\S*gloo\S*:\d+\] ")
+"""What gloo's errors begin with, which are not of torch's classes for them."""
 
 T = TypeVar("T")
 
@@ -80,22 +76,29 @@ class Ranks:
         by_length = np.argsort(-np.asarray(lengths), kind="stable")
         return np.sort(by_length[self.rank :: self.size])
 
-    @torch.no_grad()
-    def sum_gradients(self, gradients: Sequence[Tensor]) -> None:
-        """Replace gradients by their sums over all processes.
+    def start_sum(self, tensor: Tensor) -> Callable[[], None]:
+        """Begin to replace a tensor by its sum over all processes, of which there are several.
 
         Args:
-            gradients: Of the same shapes and dtypes in every process, in the same order.
+            tensor: Of the same shape and dtype in every process; nobody else's until the end.
+
+        Returns:
+            What to call to wait for the sum.
         """
-        if self.size == 1:
-            return
-        for bucket in _buckets(gradients):
-            flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+        with _together():
+            work = distributed.all_reduce(tensor, async_op=True)
+
+        def wait() -> None:
             with _together():
-                distributed.all_reduce(flat)
-            parts = torch.split(flat, [gradient.numel() for gradient in bucket])
-            for gradient, part in zip(bucket, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
+                work.wait()
+
+        return wait
+
+    @contextmanager
+    def messages(self) -> Iterator[None]:
+        """Around what makes torch send messages of its own."""
+        with _together():
+            yield
 
     def sums(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sum of each value over all processes, which know the same names."""
@@ -123,12 +126,20 @@ class Ranks:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main process goes through the block first, then all the others together."""
+        """The main process goes through the block first, then all the others together.
+
+        They wait as long as it lives: the end of a process breaks its connections at once.
+        """
+        if self.size == 1:
+            yield
+            return
+        with _together():
+            patient = distributed.new_group(backend="gloo", timeout=PATIENCE)
         if not self.is_main:
-            self.wait()
+            _meet(patient)
         yield
         if self.is_main:
-            self.wait()
+            _meet(patient)
 
     def gathered(self, value: T) -> list[T]:
         """Every process's value, by rank; all of them get the list."""
@@ -211,10 +222,27 @@ def joined_ranks(size: int, *, gpu: bool) -> Iterator[Ranks]:
     try:
         yield ranks
     except BaseException:
-        if not gpu:  # NCCL might wait for who is not there
+        if gpu:
+            _abort()
+        else:
             _leave()
         raise
     _leave()
+
+
+def _abort() -> None:
+    """Drop what is under way on the GPUs: ending it in order waits for who may not be there."""
+    group = distributed.group.WORLD
+    if group is not None and hasattr(
+        group, "abort"
+    ):  # since torch 2.7; before it, the end of the process does it
+        group.abort()
+
+
+def _meet(group: Any) -> None:
+    """Wait until every process of a group is here."""
+    with _together():
+        distributed.all_reduce(torch.zeros(1), group=group)
 
 
 def _leave() -> None:
@@ -243,28 +271,15 @@ def _take_gpu(local_rank: int) -> None:
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """What goes wrong in a message between processes is the other end's."""
+    """What goes wrong in a message between processes is the other end's, if they say so."""
     try:
         yield
     except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and not _OF_GLOO.match(str(error)):
+            raise  # such as too little memory for what is received
         # gloo and NCCL begin with a line of their source, and go on with guesses
         cause = _SOURCE_LINE.sub("", str(error).strip()).partition("\n")[0].partition(". ")[0]
         raise LostProcessError(
             f"another process of this run ended or does not answer: {cause}\n"
             "  its own message says why; go on with --resume"
         ) from error
-
-
-def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Gradients of one device and dtype, in order; ``BUCKET`` entries unless one has more."""
-    bucket: list[Tensor] = []
-    entries = 0
-    for gradient in gradients:
-        alike = bucket and (gradient.device, gradient.dtype) == (bucket[0].device, bucket[0].dtype)
-        if bucket and (not alike or entries + gradient.numel() > BUCKET):
-            yield bucket
-            bucket, entries = [], 0
-        bucket.append(gradient)
-        entries += gradient.numel()
-    if bucket:
-        yield bucket

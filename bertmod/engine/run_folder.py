@@ -118,7 +118,8 @@ class RunFolder:
             self._handler.close()
             self._handler = None
         if self._lock.is_locked:
-            (self.path / "run.pid").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what stopped the run is told, not that this fails
+                (self.path / "run.pid").unlink(missing_ok=True)
             self._lock.release()
 
     def check(self) -> None:
@@ -163,7 +164,8 @@ def _holds_something(entry: Path) -> bool:
 def _remove(entry: Path) -> None:
     if entry.is_dir():
         shutil.rmtree(entry, ignore_errors=True)
-    else:
+        return
+    with contextlib.suppress(OSError):
         entry.unlink(missing_ok=True)
 
 

@@ -25,6 +25,17 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(derived_seed(seed, *purpose)))
 
 
+def drawn(probabilities: np.ndarray, *, seed: int, step: int) -> int:
+    """Place of the task that a step trains.
+
+    Args:
+        probabilities: Of each task, ``(tasks,)``, sums to 1.
+        seed: The run's seed.
+        step: Optimizer steps finished before it.
+    """
+    return int(generator(seed, "task", step).choice(len(probabilities), p=probabilities))
+
+
 def seed_torch(seed: int, *purpose: str | int) -> None:
     """Seed torch's default generators, on every device, for what follows."""
     torch.manual_seed(derived_seed(seed, *purpose))

@@ -29,7 +29,7 @@ class TrainerSettings:
         global_batch_size: Features per optimizer step, positive.
         gradient_accumulation_steps: Micro-steps per optimizer step; divides the batch size.
         dropout_epochs: Epochs with dropout, counted from the start; None means all.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``data_parallel`` takes no single one.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         loss_scale: Of fp16: ``dynamic``, or a positive number to start at, which never grows.
         ema: Decay of the moving average of what trains, in (0, 1), which is evaluated and kept;
@@ -55,6 +55,7 @@ class TrainerSettings:
         evaluate_every: Steps between evaluations; None means once an epoch.
         evaluation_batch_size: Features per evaluation batch, positive.
         select: ``mean``: keep the best mean and each task's best; ``sum``: the best sum alone.
+        keep_best: Whether any best state is kept.
         save_every: Steps between checkpoints; None means at evaluations.
         keep: Checkpoints kept, positive.
     """
@@ -88,5 +89,6 @@ class TrainerSettings:
     evaluate_every: int | None = None
     evaluation_batch_size: int = 64
     select: Literal["mean", "sum"] = "mean"
+    keep_best: bool = True
     save_every: int | None = None
     keep: int = 2

@@ -18,10 +18,13 @@ from bertmod.contracts.schedule import Schedule
 from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
 from bertmod.engine.clipping import clip_global, clip_per_tensor
+from bertmod.engine.data_parallel import Share, Shares
+from bertmod.engine.gradient_sums import GradientSums
 from bertmod.engine.groups import IdleRule
+from bertmod.engine.layer_calls import LayerCalls
 from bertmod.engine.loss_scale import LossScale
 from bertmod.engine.offload import Masters
-from bertmod.engine.parallel import Ranks
+from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import autocast
 from bertmod.engine.seeding import seed_torch
 from bertmod.engine.settings import TrainerSettings
@@ -131,6 +134,14 @@ class Stepper:
         self._idle, self._scale = idle, scale
         self._schedule, self._settings = schedule, settings
         self._device, self._loss_weights, self._ranks = device, loss_weights, ranks
+        self._shares = Shares(model, device, parallel=settings.parallel, ranks=ranks)
+        summed = settings.parallel == "fsdp"  # by its own backward pass
+        self._sums = GradientSums(model, masters.groups, ALONE if summed else ranks)
+        self._layers = LayerCalls(
+            checkpointing=settings.activation_checkpointing,
+            compiled=settings.compile,
+            device=device,
+        )
 
     def run(
         self, step: int, task: str, micro_batches: Sequence[FeatureTable], *, total: int
@@ -197,15 +208,15 @@ class Stepper:
         sums: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         for number, table in enumerate(tables):
-            seed_torch(self._settings.seed, "micro_step", step, number, self._ranks.rank)
-            with self._masters.backward(last=number == len(tables) - 1):
-                parts = self._forward_backward(task, table, counts)
+            last = number == len(tables) - 1
+            with self._sums.backward(task, last=last), self._masters.backward(last=last):
+                parts = self._forward_backward(task, table, counts, moment=(step, number))
             for name, (value, weight) in parts.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
                 weights[name] = weight
         totals = self._ranks.sums({name: value.item() for name, value in sums.items()})
         losses = {name: total / counts[name] for name, total in totals.items()}
-        self._ranks.sum_gradients(self._idle.settle(task))
+        self._idle.settle(task)
         self._scale.unscale(self._present())
         return _Gradients(losses, weights, self._clip().item())
 
@@ -219,29 +230,51 @@ class Stepper:
         return counts
 
     def _forward_backward(
-        self, task: str, table: FeatureTable, counts: Mapping[str, float]
+        self,
+        task: str,
+        table: FeatureTable,
+        counts: Mapping[str, float],
+        *,
+        moment: tuple[int, int],
     ) -> dict[str, tuple[Tensor, float]]:
-        """Backpropagate this process's rows of a micro-batch; sums and weights of what counts.
-
-        Where there are fewer rows than processes, one row is computed at weight zero: all
-        processes go through the same modules.
-        """
-        places = self._ranks.share(table.lengths)
-        batch = self._collate(task, table.take(places if len(places) else np.array([0])))
-        with autocast(self._settings.precision, self._device):
-            output = self._model(batch, task)
-        parts = {name: pair for name, pair in output.losses.items() if counts.get(name)}
-        if not len(places):
-            parts = {name: (value * 0.0, weight) for name, (value, weight) in parts.items()}
-        if parts:
-            weight = self._loss_weights.get(task, 1.0) * self._scale.value
-            terms = [part_weight * value / counts[n] for n, (value, part_weight) in parts.items()]
-            torch.autograd.backward(weight * torch.stack(terms).sum())
+        """Backpropagate this process's rows of a micro-batch; sums and weights of what counts."""
+        parts: dict[str, tuple[Tensor, float]] = {}
+        with self._shares.spread(task) as shares:
+            for share in shares:
+                losses = self._losses(task, table, share, moment=moment)
+                for name, (value, weight) in losses.items():
+                    if counts.get(name):
+                        there = value.to(self._device)
+                        total = parts[name][0] + there if name in parts else there
+                        parts[name] = (total, weight)
+            if parts:
+                scale = self._loss_weights.get(task, 1.0) * self._scale.value
+                terms = [weight * value / counts[name] for name, (value, weight) in parts.items()]
+                torch.autograd.backward(scale * torch.stack(terms).sum())
         return parts
 
-    def _collate(self, task: str, table: FeatureTable) -> Batch:
+    def _losses(
+        self, task: str, table: FeatureTable, share: Share, *, moment: tuple[int, int]
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Sums and weights of the losses of a share's rows; ``moment`` is step and micro-step.
+
+        Where there are fewer rows than shares, one row is computed at weight zero: all processes
+        go through the same modules.
+        """
+        seed_torch(self._settings.seed, "micro_step", *moment, share.ranks.rank)
+        places = share.ranks.share(table.lengths)
+        batch = self._collate(task, table.take(places if len(places) else np.array([0])), share)
+        precision = autocast(self._settings.precision, share.device)
+        with precision, self._layers.around(share.model):
+            losses = share.model(batch, task).losses
+        if len(places):
+            return dict(losses)
+        return {name: (value * 0.0, weight) for name, (value, weight) in losses.items()}
+
+    def _collate(self, task: str, table: FeatureTable, share: Share) -> Batch:
         layout = row_layout([self._model.head(task).layout], self._settings.layout)
-        return collate(table, layout=layout, device=self._device)
+        alike = self._settings.compile
+        return collate(table, layout=layout, device=share.device, assume_padding=alike)
 
     def _present(self) -> list[Tensor]:
         """Every gradient that there is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,28 @@ from bertmod.contracts.schedule import Schedule
 from bertmod.contracts.state import Stateful
 from bertmod.contracts.tracker import Tracker
 from bertmod.data.features import FeatureTable
-from bertmod.data.training_rows import TrainingRows
-from bertmod.engine.checkpoint import resume_newest, save_checkpoint, snapshot_from_main
+from bertmod.engine.checkpoint import resume_newest, save_checkpoint
 from bertmod.engine.counters import Counters
+from bertmod.engine.data_parallel import home_device
 from bertmod.engine.ema import WeightAverage
 from bertmod.engine.evaluate import EvaluationSettings
 from bertmod.engine.groups import IdleRule, build_groups, parameter_users
 from bertmod.engine.head_infos import HeadInfos
 from bertmod.engine.interrupt import Interrupted, SignalWatch
-from bertmod.engine.keeper import Keeper, StateWriter
+from bertmod.engine.keeper import StateWriter, build_keeper
 from bertmod.engine.loss_scale import build_loss_scale
 from bertmod.engine.offload import build_masters
-from bertmod.engine.order import PhasedRows, RowOrder
+from bertmod.engine.order import DrawnRows, PhasedRows
+from bertmod.engine.out_of_memory import MemoryUse
 from bertmod.engine.parallel import ALONE, Ranks
-from bertmod.engine.precision import resolve_device, resolve_precision, warn_if_slow
+from bertmod.engine.precision import resolve_precision, warn_if_slow
 from bertmod.engine.progress import Progress
 from bertmod.engine.run_folder import RunFolder, unwritten
 from bertmod.engine.run_state import RunState
-from bertmod.engine.seeding import generator
+from bertmod.engine.seeding import drawn
 from bertmod.engine.settings import TrainerSettings
+from bertmod.engine.sharded_files import require_common_folder
+from bertmod.engine.sharding import gathered, placed_model
 from bertmod.engine.step import Stepper, StepResult
 from bertmod.engine.stopping import EarlyStop, TimeLimit
 from bertmod.engine.summary import TaskResult, task_result
@@ -54,7 +56,8 @@ class Trainer:
     """Trains one model on several tasks, one task per step.
 
     Args:
-        model: Encoder, adapters and heads; frozen parameters have ``requires_grad`` off.
+        model: Encoder, adapters and heads; frozen parameters have ``requires_grad`` off. With
+            ``fsdp`` a copy trains, and the main process's ``model`` is what ``writer`` writes.
         tasks: Tasks that train, in the order that the sampler knows.
         sampler: Probability of each task.
         optimizer: Makes the optimizer from parameter groups.
@@ -70,7 +73,8 @@ class Trainer:
     Raises:
         RecipeError: If this machine lacks the device or the precision, or a parameter has no
             learning rate.
-        ValueError: If a loss scale is stated for another precision than fp16, or is no such scale.
+        ValueError: If a loss scale is stated for another precision than fp16, or is no such scale,
+            or one device for ``data_parallel``.
     """
 
     def __init__(
@@ -89,23 +93,26 @@ class Trainer:
         quiet: bool = False,
     ) -> None:
         settings = settings or TrainerSettings()
-        self.device = resolve_device(settings.device)
+        self.device = home_device(settings.device, settings.parallel)
         precision = resolve_precision(settings.precision, self.device)
         self.settings = replace(settings, precision=precision, device=str(self.device))
         self._scale = build_loss_scale(settings.loss_scale, precision)
         warn_if_slow(precision, self.device)
-        self.model = model.to(self.device)
+        self._placed = placed_model(model, settings.parallel, ranks)
+        model = self.model = self._placed.model.to(self.device)
         self._ranks = ranks
         ranks.take_from_main(self.model.state_dict().values())
         self._tasks = {task.id: task for task in tasks}
         self.sampler, self._folder = sampler, folder
         self._trackers, self._quiet = Trackers(trackers), quiet
         users = parameter_users(model, self._tasks)
+        offload = self._placed.shard(self.device, settings.offload)
         groups = build_groups(model, users, self.settings)
-        self._masters = build_masters(groups, offload=settings.offload, device=self.device)
+        self._masters = build_masters(groups, offload=offload, device=self.device)
         self._groups = self._masters.groups
         self._idle = IdleRule(self._groups, users, self.settings.idle)
         self._average = WeightAverage(self._groups, settings.ema)
+        self._memory = MemoryUse(self.model, tuple(tasks), self.settings, ranks.size)
         self._early = EarlyStop({task.id: task.patience for task in tasks})
         self._limit = TimeLimit(settings.max_minutes)
         self._optimizer = optimizer(self._groups)
@@ -121,10 +128,8 @@ class Trainer:
             loss_weights={task.id: task.loss_weight for task in tasks},
             ranks=ranks,
         )
-        self._orders = {
-            task.id: PhasedRows(task.phases, partial(self._row_order, task)) for task in tasks
-        }
-        self._keeper = self._build_keeper(writer)
+        self._orders = {task.id: PhasedRows(task, self.settings) for task in tasks}
+        self._keeper = build_keeper(folder, writer, tasks, select=settings.select)
         self._counters = Counters(dict.fromkeys(self._tasks, 0))
         self._state = RunState(
             model, self._masters, self._optimizer, average=self._average, parts=self._stateful()
@@ -166,9 +171,13 @@ class Trainer:
 
         Raises:
             Interrupted: On SIGINT or SIGTERM, after the step at hand was finished and saved.
+            StoppedAtOnce: On a second SIGINT.
             TrainingError: If a loss is not finite, or a checkpoint cannot be written.
             CheckpointError: If the run's checkpoints are damaged or belong to another model.
+            RunFolderError: If a process that is to write its part does not see the run folder.
         """
+        if self.settings.parallel == "fsdp":
+            require_common_folder(self._checkpoints, self._ranks)
         if resume:
             try:
                 self._resume()
@@ -178,7 +187,7 @@ class Trainer:
         progress.start(self.step)
         try:
             self._limit.start()
-            with SignalWatch() as signals:
+            with SignalWatch(tells=self._ranks.is_main) as signals, self._ranks.messages():
                 self._loop(progress, signals)
             return self.results()
         except OSError as error:
@@ -195,7 +204,7 @@ class Trainer:
         settings = EvaluationSettings(
             self.settings.evaluation_batch_size, self.settings.precision, self.settings.layout
         )
-        with self._average.applied(self.model):
+        with self._memory.evaluation(self.step), self._average.applied(self.model):
             tasks = list(self._tasks.values())
             return evaluate_tasks(self.model, tasks, settings, ranks=self._ranks)
 
@@ -223,17 +232,43 @@ class Trainer:
             TrainingError: If a loss or gradient is not finite; nothing has changed.
         """
         counters, task = self._counters, self._draw_task()
-        rows, indices = self._orders[task].batch(
-            counters.batches[task], step=counters.step, total=self.total_steps
-        )
         dropout_epochs = self.settings.dropout_epochs
         self.model.train(dropout_epochs is None or self._epoch < dropout_epochs)
-        micro_batches = self._cut(self._tasks[task], rows, indices)
-        result = self._stepper.run(counters.step, task, micro_batches, total=self.total_steps)
+        result = self.step_on(
+            task, self.rows(task, counters.batches[task], step=self.step).tables()
+        )
         counters.step += 1
         counters.batches[task] += 1
-        self._average.update(counters.step)
         return task, result
+
+    def step_on(self, task: str, micro_batches: Sequence[FeatureTable]) -> StepResult:
+        """Make an optimizer step on rows of a task; it is not counted as one of the run.
+
+        Args:
+            task: Id of the task.
+            micro_batches: The rows.
+
+        Raises:
+            TrainingError: As ``train_step``.
+        """
+        with self._memory.step(self.step + 1, task, micro_batches):
+            result = self._stepper.run(self.step, task, micro_batches, total=self.total_steps)
+            self._average.update(self.step + 1)
+        return result
+
+    def rows(self, task: str, number: int, *, step: int) -> DrawnRows:
+        """A batch of a task.
+
+        Args:
+            task: Id of the task.
+            number: Its number among the task's batches, from 0.
+            step: Steps of the run made before it.
+        """
+        return self._orders[task].batch(number, step=step, total=self.total_steps)
+
+    @property
+    def _checkpoints(self) -> Path | None:
+        return None if self._folder is None else self._folder.checkpoints
 
     @property
     def _epoch(self) -> int:
@@ -269,8 +304,8 @@ class Trainer:
             self._trackers.stepped(self.step, {"task": task, **result.values()})
         if end:
             progress.say(f"{end}: the run ends after step {self.step} of {self.total_steps}")
-        if self._keeper is not None:
-            with self._average.applied(self.model):
+        with gathered(self._placed, self._average):
+            if self._keeper is not None:
                 self._keeper.finished(self.step, self._main_scores())
         if (spared := self._masters.report(self._optimizer)) is not None:
             progress.say(spared)
@@ -289,35 +324,8 @@ class Trainer:
         return self.sampler.probabilities(self.step, self._epoch, self.settings.num_epochs, running)
 
     def _draw_task(self) -> str:
-        draw = generator(self.settings.seed, "task", self.step)
         probabilities = self._probabilities(self._early.running)
-        return self.task_ids[int(draw.choice(len(probabilities), p=probabilities))]
-
-    def _cut(
-        self, task: TrainingTask, rows: TrainingRows, indices: np.ndarray
-    ) -> list[FeatureTable]:
-        size = task.batch_size or self.settings.global_batch_size
-        micro = -(-size // self.settings.gradient_accumulation_steps)
-        return [
-            rows.take(indices[start : start + micro]) for start in range(0, len(indices), micro)
-        ]
-
-    def _build_keeper(self, writer: StateWriter | None) -> Keeper | None:
-        if self._folder is None or writer is None:
-            return None
-        tasks = self._tasks.values()
-        metrics = {task.id: (task.metric, task.greater_is_better) for task in tasks}
-        return Keeper(self._folder, writer, metrics=metrics, select=self.settings.select)
-
-    def _row_order(self, task: TrainingTask, rows: TrainingRows) -> RowOrder:
-        return RowOrder(
-            rows.lengths,
-            task.batch_size or self.settings.global_batch_size,
-            seed=self.settings.seed,
-            task=task.id,
-            reshuffle=self.settings.reshuffle,
-            bucket_window=self.settings.bucket_window,
-        )
+        return self.task_ids[drawn(probabilities, seed=self.settings.seed, step=self.step)]
 
     def _evaluation_due(self) -> bool:
         every = self.settings.evaluate_every or self.steps_per_epoch
@@ -333,9 +341,10 @@ class Trainer:
         self._counters.record(list(self._tasks.values()), scores, main)
         self.sampler.observe(self.step, main)
         stops = self._early.evaluated(self._counters, main)
-        if self._keeper is not None and main:
-            with self._average.applied(self.model):
-                self._keeper.evaluated(self.step, main)
+        if main and self.settings.keep_best:
+            with gathered(self._placed, self._average):
+                if self._keeper is not None:
+                    self._keeper.evaluated(self.step, main)
         self._trackers.evaluated(self.step, scores)
         shown = "  ".join(f"{task} {score:.4f}" for task, score in main.items())
         for line in (f"step {self.step}: {shown or 'no task is scored'}", *stops):
@@ -358,18 +367,16 @@ class Trainer:
         return parts if self._keeper is None else {**parts, "best": self._keeper}
 
     def _save(self) -> None:
-        if self._folder is None:
-            return
-        snapshot = self._state.snapshot(self.step)
-        path = save_checkpoint(self._folder.checkpoints, snapshot, keep=self.settings.keep)
+        snapshot, keep = self._state.snapshot(self.step), self.settings.keep
+        path = save_checkpoint(self._checkpoints, snapshot, keep=keep, ranks=self._ranks)
         self._saved = self._progress
-        self._trackers.saved(self.step, path)
-        LOG.info("saved %s", path)
+        if path is not None:
+            self._trackers.saved(self.step, path)
+            LOG.info("saved %s", path)
 
     def _resume(self) -> None:
-        folder, keep = self._folder, self.settings.keep
-        own = None if folder is None else resume_newest(folder.checkpoints, keep=keep)
-        snapshot = snapshot_from_main(own, self._ranks)
+        like, keep = self.model.state_dict(), self.settings.keep
+        snapshot = resume_newest(self._checkpoints, keep=keep, ranks=self._ranks, like=like)
         if snapshot is None:
             LOG.warning("no checkpoint to resume from: starting at step 0")
             self._trackers.resumed(0)

@@ -15,8 +15,8 @@ from bertmod.inference.scores import SEED_FOLDER, RunScores, read_run, run_folde
 from bertmod.inference.states import Source
 from bertmod.recipe.identity import recipe_text
 
-MACHINE_KEYS = ("device", "parallel", "offload")
-"""Settings of ``training`` that say where a run was made, not how."""
+MACHINE_KEYS = ("device", "parallel", "offload", "activation_checkpointing", "compile")
+"""Settings of ``training`` that say where a run was made and at what cost, not what it does."""
 
 
 @dataclass(frozen=True)

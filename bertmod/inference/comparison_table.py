@@ -143,23 +143,25 @@ def notes(comparison: Comparison, *, sign: str = "±") -> list[str]:
     return found
 
 
-def render_seeds(last: Method, best: Method, metrics: Mapping[str, str]) -> str:
+def render_seeds(last: Method, best: Method | None, metrics: Mapping[str, str]) -> str:
     """What a series of seeds ends with: every task's mean and standard deviation.
 
     Args:
         last: The runs at their last step.
-        best: The same runs at the best mean over tasks.
+        best: The same runs at the best mean over tasks; None if they keep no best states.
         metrics: Task id to ``split/metric``.
     """
-    rows = [("task", "metric", "last", "st. dev.", "best mean", "st. dev.")]
+    states = {"last": last} if best is None else {"last": last, "best mean": best}
+    rows = [["task", "metric", *(title for name in states for title in (name, "st. dev."))]]
     tasks: list[tuple[str, str, Sequence[str]]] = [
         (task, metric, (task,)) for task, metric in metrics.items()
     ]
     if len(tasks) > 1:
         tasks.append((f"plain mean of {len(metrics)}", "", tuple(metrics)))
     for task, metric, over in tasks:
-        rows.append((task, metric, *_measured(last.average(over)), *_measured(best.average(over))))
-    lines = _ruled(table(rows, right=range(2, 6)))
+        measured = (_measured(method.average(over)) for method in states.values())
+        rows.append([task, metric, *(cell for cells in measured for cell in cells)])
+    lines = _ruled(table(rows, right=range(2, len(rows[0]))))
     seeds = ", ".join(map(str, last.seeds))
     lines.append(
         f"mean and sample standard deviation over {counted(len(last.runs), 'seed')}: {seeds}"
@@ -223,6 +225,8 @@ def _method_notes(method: Method, comparison: Comparison) -> Iterator[str]:
         bad = [task for task, score in run.scores.items() if score is None]
         if bad:
             yield f"{method.label}: no finite score of {listed(bad)} in {run.folder}"
+        if not run.keeps_best and comparison.source == "mean":
+            yield f"{method.label}: {run.folder} keeps no best states; its last step counts"
         if not run.finished:
             yield f"{method.label}: {run.folder} has not come to its end; its state so far counts"
 

@@ -20,6 +20,7 @@ from bertmod.contracts.encoder import EncoderOutput, EncoderShape, Part
 from bertmod.contracts.tokenizer import RowTable
 from bertmod.data.collate import collate
 from bertmod.data.features import FeatureTable
+from bertmod.data.known_tokens import require_known_tokens
 from bertmod.data.ragged import runs
 from bertmod.engine.evaluate import batches_by_length
 from bertmod.engine.precision import autocast, resolve_precision
@@ -157,7 +158,8 @@ class Extractor:
             advance: Called after each batch with the number of its lines.
 
         Raises:
-            DataError: If a state is not a finite number, or beyond float16.
+            DataError: If the encoder does not know a token, or a state is not a finite number, or
+                beyond float16.
         """
         tokens = tokenize_lines(self.base.tokenizer, lines, max_length=self.options.max_length)
         rows, options = tokens.rows, self.options
@@ -165,6 +167,7 @@ class Extractor:
         names = [name for name in ("pooled", "mean") if getattr(options, name)]
         vectors = {name: self._empty(len(rows)) for name in names}
         table = FeatureTable.from_rows(rows)
+        require_known_tokens(table, self.base.encoder.shape, owner="a line (A ||| B is a pair)")
         for index_R in batches_by_length(table.lengths, options.batch_size):
             place_T = runs(rows.bounds[index_R], table.lengths[index_R])
             states, pooled = self._batch(table.take(index_R))

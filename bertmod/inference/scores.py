@@ -14,7 +14,13 @@ from safetensors import SafetensorError, safe_open
 from bertmod.data.durable import existing_folder
 from bertmod.engine.run_folder import LOCK_FILE, RECIPE_FILE
 from bertmod.errors import CheckpointError, RunFolderError
-from bertmod.inference.states import SavedState, Source, require_run_recipe, saved_states
+from bertmod.inference.states import (
+    SavedState,
+    Source,
+    keeps_best,
+    require_run_recipe,
+    saved_states,
+)
 from bertmod.model.record import TASK_FILE, TENSOR_FILE, read_json, read_task_record
 from bertmod.recipe.identity import recipe_text
 
@@ -50,6 +56,11 @@ class RunScores:
     def seed(self) -> int:
         """The run's seed."""
         return int(self.recipe["seed"])
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether it keeps best states."""
+        return keeps_best(self.recipe)
 
     @property
     def synthetic(self) -> bool:

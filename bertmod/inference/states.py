@@ -38,8 +38,8 @@ def saved_states(run: Path, source: Source) -> list[SavedState]:
 
     Args:
         run: The run folder.
-        source: ``mean``: the best mean over tasks, or the last step where no task is scored;
-            ``final``: the last step; ``best``: each task at its own best step.
+        source: ``mean``: the best mean over tasks, or the last step where no task is scored or no
+            best state is kept; ``final``: the last step; ``best``: each task at its own best step.
 
     Raises:
         RunFolderError: If the folder is not a run's, or the run has no such state yet.
@@ -49,7 +49,7 @@ def saved_states(run: Path, source: Source) -> list[SavedState]:
         raise RunFolderError(f"{run}: not a run folder (it has no recipe.json)")
     if source == "best":
         return _by_encoder(run / "best")
-    is_last = source == "final" or _is_unscored(run)
+    is_last = source == "final" or _has_no_best(run)
     folder = existing_folder(run / "final" if is_last else run / "best" / "mean")
     if folder is None:
         raise RunFolderError(_nothing_yet(run, source))
@@ -90,6 +90,12 @@ def run_recipe(run: Path) -> Mapping[str, Any]:
     if not all("uses" in slot for slot in values["tasks"]):
         raise RunFolderError(f'{path}: not a recipe that a run wrote (a task without "uses")')
     return values
+
+
+def keeps_best(recipe: Mapping[str, Any]) -> bool:
+    """Whether a run keeps best states, by the recipe that it wrote."""
+    saving = recipe.get("saving")
+    return not isinstance(saving, dict) or saving.get("best", True) is not False
 
 
 def require_tasks(run: Path, slots: Sequence[Mapping[str, Any]], state: SavedState) -> None:
@@ -163,8 +169,8 @@ def _task_folders(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _is_unscored(run: Path) -> bool:
-    """Whether a run came to its end without a score, so that nothing in it is the best."""
+def _has_no_best(run: Path) -> bool:
+    """Whether a run came to its end and kept nothing as the best: unscored, or not asked to."""
     best = run / "best"
     return (run / "final").is_dir() and best.is_dir() and not any(best.iterdir())
 
@@ -179,5 +185,11 @@ def _nothing_yet(run: Path, source: str) -> str:
         )
         if path.is_dir()
     ]
-    remedy = f"use --from {there[0]}" if there else "let the run go on until its first evaluation"
+    unkept = not keeps_best(load_recipe(str(run / RECIPE_FILE)).values)
+    if there:
+        remedy = f"use --from {there[0]}"
+    else:
+        remedy = f"let the run go on until its {'end' if unkept else 'first evaluation'}"
+    if unkept and source != "final":
+        return f"{run}: it keeps no best states (saving.best is false)\n  {remedy}"
     return f"{run}: no trained state of the kind {source} yet\n  {remedy}"

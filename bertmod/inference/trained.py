@@ -345,6 +345,7 @@ class TrainedRun:
             "device": self._device,
             "precision": answering_precision(precision, resolve_device(self._device)),
             "loss_scale": "dynamic",  # nothing trains
+            "parallel": "auto",
         }
         return resolve(raw_recipe(values, title=str(state.encoder)), self._registry)
 

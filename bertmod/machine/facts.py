@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bertmod import __version__
-from bertmod.machine.limits import Limits, read_limits, usable_cores
+from bertmod.machine.limits import Limits, allowed_cores, read_limits
 from bertmod.machine.speed import Speed, measure_speeds
 from bertmod.plugins import SWITCH
 from bertmod.registry import Registry
@@ -175,7 +175,7 @@ def examine(registry: Registry) -> Machine:
         system=platform.platform(),
         libraries={name: versions.get(name) for name in LIBRARIES},
         processor=found("processor", processor_name),
-        cores=found("cores", usable_cores),
+        cores=found("cores", allowed_cores),
         memory=memory[0],
         available=memory[1],
         limits=found("limits", read_limits) or Limits(),

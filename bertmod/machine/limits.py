@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,8 +39,22 @@ def read_limits(root: Path = Path("/")) -> Limits:
     return Limits(min(cores, default=None), min(memory, default=None))
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process can keep busy: those it may run on, as far as its quota goes.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are.
+
+    Returns:
+        At least 1; a part of a core counts as one.
+    """
+    allowed = allowed_cores()
+    quota = read_limits(root).cores
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def allowed_cores() -> int:
+    """Cores that this process may run on, for whatever share of their time."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -6,12 +6,14 @@ Shape letters: T tokens, I width into a site, O width out of it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
-from bertmod.contracts.adapter import Adapter, GroupableAdapter
+from bertmod.contracts.adapter import Adapter, AdapterContext, GroupableAdapter
 from bertmod.contracts.batch import BatchContext, Span
 from bertmod.contracts.encoder import Encoder, EncoderShape, SiteCalls
 
@@ -180,6 +182,27 @@ def check_sites(adapter: Adapter, shape: EncoderShape, *, owner: str) -> None:
                 f'{owner} acts at "{site}" in layer {beyond[0]}, but the encoder has the layers '
                 f"0 to {count - 1} there"
             )
+
+
+def adapter_context(
+    encoder: Encoder, task: str, *, layers: Sequence[int], init: Callable[[Module], None]
+) -> AdapterContext:
+    """What the builder of a task's adapter gets.
+
+    Args:
+        encoder: The encoder that the adapter will sit in, its checkpoint loaded.
+        task: Id of the task.
+        layers: The layers chosen for it, ascending, from 0.
+        init: Puts initial values into a module.
+    """
+    return AdapterContext(
+        task=task,
+        shape=encoder.shape,
+        layers=tuple(layers),
+        new_layer=encoder.new_layer,
+        weights=partial(site_weights, encoder),
+        init=init,
+    )
 
 
 def site_weights(encoder: Encoder, site: str, layer: int) -> tuple[Tensor, ...]:

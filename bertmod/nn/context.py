@@ -60,6 +60,7 @@ class RowContext:
         token_multiple: int = 1,
         device: torch.device | str = "cpu",
         training: bool = False,
+        assume_padding: bool = False,
     ) -> RowContext:
         """The context of rows with these lengths.
 
@@ -72,6 +73,8 @@ class RowContext:
             token_multiple: Round the number of packed tokens up to a multiple of this.
             device: Where the tensors go.
             training: Whether dropout is on.
+            assume_padding: Whether to compute as if some row had padding, also where none has:
+                then batches of a layout differ in their sizes alone, which compiled code wants.
 
         Raises:
             ValueError: If there are no rows, a row is empty or longer than ``length``, or the
@@ -98,8 +101,8 @@ class RowContext:
             task_of_row_R=tensor(task_of_row),
             max_length=max_length,
             spans=_spans(task_of_row, stored),
-            dense=bool((stored == max_length).all()),
-            full=bool((lengths == max_length).all()),
+            dense=layout == "padded" or bool(not assume_padding and (stored == max_length).all()),
+            full=bool(not assume_padding and (lengths == max_length).all()),
             training=training,
         )
 

@@ -21,9 +21,12 @@ def check_all(draft: Draft) -> None:
     """Run every cross-check."""
     check_ids(draft)
     check_lengths(draft)
+    check_types(draft)
     check_room(draft)
     check_batches(draft)
     check_loss_scale(draft)
+    check_device(draft)
+    check_best(draft)
     check_borrowers(draft)
     check_training(draft)
     check_metrics(draft)
@@ -73,6 +76,21 @@ def check_lengths(draft: Draft) -> None:
             draft.add(path, what, f"at most {draft.shape.max_length}")
 
 
+def check_types(draft: Draft) -> None:
+    """Tasks of pairs of texts have an encoder that tells the two apart."""
+    known = None if draft.shape is None else draft.shape.type_vocab_size
+    for task in draft.tasks:
+        if known is None or not task.ready() or task.spec.num_types is None:
+            continue
+        if (needed := task.ask(task.spec.num_types, task.config)) > known:
+            what = (
+                f"{task.label} has pairs of texts, of {needed} token types, but "
+                f"{draft.encoder.label} has type_vocab_size {known}"
+            )
+            more = "take a task of single texts, or an encoder that was trained on pairs"
+            draft.add(task.path, what, more)
+
+
 def check_room(draft: Draft) -> None:
     """Rows of a task are long enough for it."""
     for task in draft.tasks:
@@ -115,6 +133,25 @@ def check_loss_scale(draft: Draft) -> None:
         what = f'only fp16 has a loss scale, and training.precision is "{training.precision}"'
         more = 'set training.precision to "fp16", or leave it out'
         draft.add(("training", "loss_scale"), what, more)
+
+
+def check_device(draft: Draft) -> None:
+    """One device is not named where a step is spread over all GPUs."""
+    if "training" in draft.wrong or draft.keys.training.parallel != "data_parallel":
+        return
+    if (device := draft.keys.training.device) not in ("auto", "cuda"):
+        what = f'training.parallel "data_parallel" takes all GPUs, and this is "{device}"'
+        draft.add(("training", "device"), what, 'accepted here: "auto" or "cuda"')
+
+
+def check_best(draft: Draft) -> None:
+    """What chooses the best state is stated only where one is kept."""
+    if draft.wrong & {"evaluation", "saving"} or draft.keys.saving.best:
+        return
+    select = draft.keys.evaluation.select
+    if select != "mean":
+        what = f'"{select}" chooses the best state, and saving.best is false'
+        draft.add(("evaluation", "select"), what, "leave it out, or keep the best states")
 
 
 def _divisors(number: int) -> list[int]:

@@ -41,20 +41,31 @@ def require_processes(recipe: ResolvedRecipe, size: int) -> None:
     Raises:
         RecipeError: Naming everything in the way.
     """
-    problems = [] if size == 1 else [*_place(recipe, size), *_batches(recipe, size)]
+    problems = _alone(recipe) if size == 1 else [*_place(recipe, size), *_batches(recipe, size)]
     if problems:
         raise RecipeError(recipe.title, problems)
 
 
+def _alone(recipe: ResolvedRecipe) -> list[Problem]:
+    if recipe.training.parallel != "fsdp":
+        return []
+    what = '"fsdp" shares a model between processes, and there is one'
+    more = ("start several: --nproc N, or torchrun", 'or use "auto", "single" or "ddp"')
+    return [Problem("training.parallel", what, more)]
+
+
 def _place(recipe: ResolvedRecipe, size: int) -> list[Problem]:
     found, training = [], recipe.training
-    if training.parallel == "single":
-        what = f'"single" is for one process, and there are {size}'
-        more = ('accepted here: "auto" or "ddp"', "or start one process")
+    if training.parallel in ("single", "data_parallel"):
+        what = f'"{training.parallel}" is for one process, and there are {size}'
+        more = ('accepted here: "auto", "ddp" or "fsdp"', "or start one process")
         found.append(Problem("training.parallel", what, more))
     if training.device.startswith("cuda:"):
         what = f'"{training.device}" is one GPU, and each of {size} processes has its own'
         found.append(Problem("training.device", what, ('accepted here: "auto", "cpu" or "cuda"',)))
+    if training.compile and training.parallel == "fsdp":
+        what = 'torch.compile does not follow the layers of "fsdp": each would fall into pieces'
+        found.append(Problem("training.compile", what, ('use false, or training.parallel "ddp"',)))
     return found
 
 

@@ -11,23 +11,35 @@ from bertmod.recipe.identity import PER_PARAMETER, patterns
 from bertmod.recipe.resolved import ResolvedRecipe
 
 _ORDERED = {f"optimizer.{key}" for key in PER_PARAMETER}
-_LONGER = "training.num_epochs"
-_CHANGEABLE = ("offload", "max_minutes", "parallel")
-"""Of ``training``, what says where steps are made or when the run ends, not what a step does."""
+_LONGER, _BATCH = "training.num_epochs", "evaluation.batch_size"
+_CHANGEABLE = (
+    "activation_checkpointing",
+    "compile",
+    "gradient_accumulation_steps",
+    "max_minutes",
+    "offload",
+    "parallel",
+)
+"""Of ``training``, what says how steps are made or when the run ends, not what a step does.
+
+More micro-steps, like more processes, draw other dropout masks: a run that had too little memory
+goes on, if not with the bits that it would have had.
+"""
 
 _SETTLED = {"training.device", "training.precision"}
 _TAKEN = (
-    "of a changed recipe these are taken: a larger training.num_epochs, training.max_minutes, "
-    "training.offload, training.parallel"
+    "of a changed recipe these are taken: a larger training.num_epochs, "
+    "training.activation_checkpointing, training.compile, "
+    "training.gradient_accumulation_steps, training.max_minutes, training.offload, "
+    "training.parallel, evaluation.batch_size"
 )
 
 
 def resumed_recipe(stored: ResolvedRecipe, given: ResolvedRecipe) -> ResolvedRecipe:
     """The recipe to go on with: the stored one, made longer if the given one is.
 
-    ``auto`` in the given recipe takes what the run settled on when it began. ``training.offload``,
-    ``training.parallel`` and ``training.max_minutes`` are the given one's, since they change
-    nothing of what a step does.
+    ``auto`` in the given recipe takes what the run settled on when it began. What changes nothing
+    of what a step does, ``training.offload`` for one, is the given one's.
 
     Args:
         stored: The resolved recipe in the run folder.
@@ -49,13 +61,17 @@ def resumed_recipe(stored: ResolvedRecipe, given: ResolvedRecipe) -> ResolvedRec
     if problems:
         raise RecipeError(f"{given.title} does not go on with this run", problems)
     taken = {key: getattr(given.training, key) for key in ("num_epochs", *_CHANGEABLE)}
-    return replace(stored, training=stored.training.model_copy(update=taken))
+    if given.training.parallel == "data_parallel":  # a run may have begun on one device
+        taken["device"] = given.training.device
+    evaluation = stored.evaluation.model_copy(update={"batch_size": given.evaluation.batch_size})
+    training = stored.training.model_copy(update=taken)
+    return replace(stored, training=training, evaluation=evaluation)
 
 
 def _accepted(path: str, before: Any, now: Any) -> bool:
     if path == _LONGER:
         return bool(now > before)
-    changeable = {f"training.{key}" for key in _CHANGEABLE}
+    changeable = {_BATCH, *(f"training.{key}" for key in _CHANGEABLE)}
     return path in changeable or (path in _SETTLED and now == "auto")
 
 

@@ -115,6 +115,11 @@ class SavingKeys(Envelope):
         None, ge=1, description="Optimizer steps between checkpoints; null: at every evaluation."
     )
     keep: int = Field(2, ge=1, description="Newest checkpoints kept, at least 1.")
+    best: bool = Field(
+        True,
+        description="Whether best/ keeps the best states; false: of models there is final/ alone, "
+        "the one at the last step.",
+    )
 
 
 class FreezeKeys(Envelope):

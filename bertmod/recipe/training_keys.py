@@ -75,9 +75,13 @@ class TrainingKeys(Envelope):
     activation_checkpointing: bool = Field(
         False,
         description="Whether a layer's activations are computed again in the backward pass "
-        "instead of being kept: less memory, about a third more time.",
+        "instead of being kept: less memory, about a third more time, the same steps.",
     )
-    compile: bool = Field(False, description="Whether torch.compile compiles the encoder's layers.")
+    compile: bool = Field(
+        False,
+        description="Whether torch.compile compiles the encoder's layers: the same steps but for "
+        "rounding. It needs a C++ compiler, on a GPU Triton.",
+    )
     layout: Literal["packed", "padded"] = Field(
         "packed",
         description="How rows lie in a batch: one behind another, or padded to the longest.",

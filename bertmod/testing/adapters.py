@@ -8,19 +8,17 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bertmod.contracts.adapter import AdapterContext
 from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor, TensorName
 from bertmod.contracts.encoder import Encoder, EncoderShape
 from bertmod.model.canonical import canonical_tensors, canonical_views, own_names
 from bertmod.model.loading import Component, load_tensors
-from bertmod.model.sites import site_weights
+from bertmod.model.sites import adapter_context
 from bertmod.nn.context import RowContext
 from bertmod.nn.initialisation import initialise
 from bertmod.testing.bench import LENGTHS, host, require_finite, stir, storages
@@ -56,14 +54,7 @@ def build(
     inside = encoder or host()
     _require_known_sites(subject, layers)
     torch.manual_seed(seed)
-    context = AdapterContext(
-        task=task,
-        shape=inside.shape,
-        layers=layers,
-        new_layer=inside.new_layer,
-        weights=partial(site_weights, inside),
-        init=initialise,
-    )
+    context = adapter_context(inside, task, layers=layers, init=initialise)
     return subject.spec.build(subject.config, context)
 
 

@@ -168,9 +168,9 @@ def reads_examples(subject: Subject) -> None:
 
 
 def makes_features(subject: Subject) -> None:
-    """features gives rows of vocabulary ids no longer than max_length, with the example they
-    belong to and, where examples have labels, the targets that the spec declares; those of a dev
-    split may be left out.
+    """features gives rows of vocabulary ids no longer than max_length, of no more token types than
+    the spec says, with the example they belong to and, where examples have labels, the targets
+    that the spec declares; those of a dev split may be left out.
     """
     shortest = subject.spec.min_length(subject.config)
     for max_length in {max(MAX_LENGTH, shortest), max(8, shortest)}:
@@ -187,6 +187,10 @@ def makes_features(subject: Subject) -> None:
             ids = table.tokens["input_ids"]
             known = len(ids) == 0 or 0 <= ids.min() <= ids.max() < tokenizer().vocab_size
             require(known, f"{told}: input_ids has an id outside the vocabulary")
+            if subject.spec.num_types is not None:
+                types = 1 + int(np.max(table.tokens.get("token_type_ids", 0), initial=0))
+                stated = subject.spec.num_types(subject.config)
+                require(types <= stated, f"{told}: {types} token types, its spec says {stated}")
             given = {*table.targets, *table.positions}
             if role == "train" or (role == "dev" and given):
                 require(

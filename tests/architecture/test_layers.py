@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 LEVELS = {
     "errors": 0,
     "wording": 0,
+    "lazy": 0,
     "contracts": 1,
+    "spec_defaults": 1,
     "specs": 2,
     "nn": 2,
     "data": 3,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 LIGHT = {
     "errors",
     "wording",
+    "lazy",
     "contracts",
+    "spec_defaults",
     "specs",
     "sample",
     "hookspecs",

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bertmod.engine import precision
-from bertmod.machine import advice, facts, speed
+from bertmod.machine import advice, facts, limits, speed
 from bertmod.machine.advice import advise
 from bertmod.machine.facts import EXTRAS, Disk, Gpu, Machine, PluginState, Torch, read_memory
-from bertmod.machine.limits import Limits, read_limits
+from bertmod.machine.limits import Limits, allowed_cores, read_limits, usable_cores
 from bertmod.machine.report import machine_json, render_machine
 from bertmod.machine.speed import Speed
 
@@ -93,7 +93,7 @@ def test_an_odd_machine(here, monkeypatch) -> None:
     def broken(*words):
         raise OSError("nobody\nknows")
 
-    for name in ("look_at_torch", "read_memory", "usable_cores", "read_limits", "look_at_cache"):
+    for name in ("look_at_torch", "read_memory", "allowed_cores", "read_limits", "look_at_cache"):
         monkeypatch.setattr(facts, name, broken)
     monkeypatch.setattr(facts, "find_spec", broken)
     result = here("doctor")
@@ -301,6 +301,17 @@ def test_limits_of_control_groups(tmp_path) -> None:
         },
     )
     assert read_limits(free) == read_limits(tmp_path / "none") == Limits(None, None)
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 8), ("250000 100000", 3), ("20000 100000", 1)]
+)
+def test_cores_that_a_container_leaves(monkeypatch, tmp_path, quota, cores) -> None:
+    """As many processes as ``--nproc`` may start, and threads for each."""
+    monkeypatch.setattr(limits, "allowed_cores", lambda: 8)
+    group = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": f"{quota}\n"}
+    assert usable_cores(files(tmp_path, group)) == cores
+    assert allowed_cores() >= 1
 
 
 def test_memory(tmp_path) -> None:

@@ -176,10 +176,10 @@ def test_googles_files(here, trained, tmp_path) -> None:
 
 def test_pictures_of_a_run_without_null_odds(here, trained, tmp_path) -> None:
     result = here("evaluate", trained, "--task", "rte", "--plots", "drawn")
-    assert result.stdout.splitlines()[1].split()[:3] == ["rte", "dev", "accuracy"]
-    assert (result.returncode, result.stderr) == (
+    assert (result.returncode, result.stdout, result.stderr) == (
         2,
-        "error: --plots: nothing was drawn, for no task that was scored has null odds\n"
+        "",  # nothing was scored, which may take minutes
+        "error: --plots: there is nothing to draw, for no task that would be scored has null odds\n"
         '  it draws SQuAD of version "2.0"\n',
     )
     assert not (tmp_path / "drawn").exists()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from bertmod.builtin.tokenizers.plugin import WordPieceConfig, build
-from bertmod.planning import Plan, render_plan
+from bertmod.planning.memory import Memory
+from bertmod.planning.plan import Plan, render_plan
 
 
 def plan_of(result) -> tuple[list[str], dict[str, list[str]], list[str]]:
     """Lines above the table, cells by task, lines below it."""
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    table = [re.split(r"  +", line) for line in lines[5:-2]]
-    return lines[:4], {row[0]: row[1:] for row in table}, lines[-2:]
+    table = [re.split(r"  +", line) for line in lines[5:-3]]
+    return lines[:4], {row[0]: row[1:] for row in table}, lines[-3:]
 
 
 def test_a_plan(bertmod, recipe, sample, tmp_path) -> None:
@@ -47,13 +49,18 @@ def test_a_plan(bertmod, recipe, sample, tmp_path) -> None:
     assert cola[2] == f"{12 * 2800 / 4600:.0f}"
     assert rte[2] == f"{12 * 1800 / 4600:.0f}"
     assert re.fullmatch(
-        r"memory of a step, estimated: \d+ MiB \(weights \d+ MiB, gradients \d+ MiB, "
-        r"optimizer \d+ MiB, activations \d+ MiB\)",
+        r"peak memory of the process, predicted: \d+ MiB, in (one of its first steps|an evaluation "
+        r"of \w+ with 256 rows of up to \d+ tokens)",
         below[0],
     )
     assert re.fullmatch(
-        r"time, measured over 9 steps: \d+\.\d{3} s a step, 0\.00 hours of training in all",
+        r"  libraries \d+ MiB, weights \d+ MiB, gradients \d+ MiB, optimizer \d+ MiB, "
+        r"activations, buffers and data \d+ MiB",
         below[1],
+    )
+    assert re.fullmatch(
+        r"time, measured over 9 steps: \d+\.\d{3} s a step, 0\.00 hours of training in all",
+        below[2],
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.json"], "no run folder"
 
@@ -90,7 +97,7 @@ def test_what_is_frozen_is_not_among_the_trained(here, recipe) -> None:
     above, _, below = plan_of(plan)
     encoder = re.search(r"encoder (\S+) parameters", above[1])[1]
     assert above[2] == f"trained: encoder 0 of {encoder}, no adapters, heads 66 of 66"
-    assert "gradients 0 MiB, optimizer 0 MiB" in below[0]
+    assert "gradients 0 MiB, optimizer 0 MiB" in below[1]
     norms = 32 * 2 * (1 + 2 * 2)
     plan = here("plan", recipe(freeze="encoder_except_layer_norm"))
     above, _, _ = plan_of(plan)
@@ -100,7 +107,7 @@ def test_what_is_frozen_is_not_among_the_trained(here, recipe) -> None:
 def test_a_run_of_one_step_can_be_planned(here, recipe) -> None:
     name = recipe(training={"num_epochs": 1, "steps_per_epoch": 1, "device": "cpu"})
     _, _, below = plan_of(here("plan", name))
-    assert below[1].startswith("time, measured over 1 step: ")
+    assert below[2].startswith("time, measured over 1 step: ")
 
 
 def test_malformed_rows_are_told_once(here, recipe, cola, tmp_path) -> None:
@@ -139,8 +146,7 @@ def test_fp16_and_an_offloaded_optimizer_are_told(here, recipe) -> None:
         assert nothing.startswith('WARNING: offload "cpu" changes nothing here')
         lines = result.stdout.splitlines()
         assert lines[3].endswith(f"fp16 (loss scale {told}) on cpu")
-        memory = r"memory of a step, estimated: .*optimizer \d+ MiB, activations \d+ MiB\)"
-        assert re.fullmatch(memory, lines[-2]), "what a CPU has is there as without offloading"
+        assert ", optimizer " in lines[-2], "what a CPU has is there as without offloading"
         assert "offload" not in result.stdout
     assert "offload" not in plain.stdout + plain.stderr
 
@@ -158,19 +164,50 @@ def test_an_offloaded_optimizer_is_in_the_memory_of_the_host() -> None:
         loss_scale=128.0,
         offload="cpu",
         device="cuda:0",
+        processes=1,
         timed_steps=2,
         seconds_per_step=1.0,
-        weight_bytes=24 * mib,
-        gradient_bytes=20 * mib,
-        optimizer_bytes=40 * mib,
-        activation_bytes=7 * mib,
+        memory=Memory(
+            peak=60 * mib,
+            at="a step of rte with 32 rows",
+            libraries=0,
+            weights=24 * mib,
+            gradients=20 * mib,
+            optimizer=0,
+            host=900 * mib,
+        ),
     )
     lines = render_plan(plan).splitlines()
     assert lines[2] == (
         "9 steps, 3 an epoch, fp16 (loss scale 128) on cuda:0, optimizer offloaded to host memory"
     )
-    assert lines[-3:-1] == [
-        "memory of a step, estimated: 51 MiB (weights 24 MiB, gradients 20 MiB, activations 7 MiB)",
-        "host memory of the offloaded optimizer, estimated: 80 MiB (state 40 MiB, "
-        "the rest copies of weights and gradients)",
+    assert lines[-4:-1] == [
+        "peak memory on cuda:0, predicted: 60 MiB, in a step of rte with 32 rows",
+        "  weights 24 MiB, gradients 20 MiB, activations, buffers and data 16 MiB",
+        "peak memory of the process beside it, predicted: 900 MiB",
     ]
+    compiled = render_plan(replace(plan, compiled=True)).splitlines()
+    assert compiled[:-1] == lines
+    assert compiled[-1].startswith("layers are compiled: after a resume the last bits may differ")
+
+
+def test_several_processes_are_planned_by_one(here, recipe) -> None:
+    """Each computes its part of the rows; under fsdp it has its part of the model too."""
+    training = {"device": "cpu", "steps_per_epoch": 2, "precision": "fp32"}
+    sizes = {}
+    for parallel in ("auto", "fsdp"):
+        name = recipe(training={**training, "parallel": parallel})
+        wide = ("--set", "encoder.max_position_embeddings=65536")
+        _, _, below = plan_of(here("plan", name, "--nproc", "2", *wide))
+        assert re.match(
+            r"peak memory of each of 2 processes, predicted: \d+ MiB, in one of", below[0]
+        )
+        assert " without what the processes tell each other: " in below[2]
+        sizes[parallel] = [
+            int(size) for size in re.findall(r"(?:weights|optimizer) (\d+)", below[1])
+        ]
+    assert sizes["auto"] == [8, 16]
+    assert sizes["fsdp"] == [4, 8]
+    refused = here("plan", recipe(training={"global_batch_size": 3}), "--nproc", "2")
+    assert refused.returncode == 2
+    assert "3 cannot be shared evenly by 2 processes" in refused.stderr

@@ -24,6 +24,7 @@ from bertmod.builtin.adapters.pals_config import PalsConfig
 from bertmod.builtin.adapters.pals_config import names as pals_names
 from bertmod.builtin.encoders.config import BertConfig, shape
 from bertmod.builtin.encoders.names import names as bert_names
+from bertmod.engine.interrupt import WHAT_FOLLOWS
 
 SYNTHETIC = "The built-in sample is synthetic: its scores say that training works, no more."
 STILL = ("--set", "optimizer.learning_rate=1e-60", "--set", "optimizer.weight_decay=0.0")
@@ -309,6 +310,7 @@ def test_ctrl_c_on_a_terminal(recipe, env, tmp_path) -> None:
     os.close(screen)
     bar, message = shown.decode().rsplit("\r\n", 2)[:2]
     assert status == 130
+    assert f"\r\nSIGINT received: {WHAT_FOLLOWS}\r\n" in shown.decode()
     assert re.search(r"epoch 1/3: .* \d+/300000 .* ex/s cola \d\.\d{3}\]$", bar)
     found = re.fullmatch(r"error: stopped by SIGINT after step (\d+); go on with --resume", message)
     assert found

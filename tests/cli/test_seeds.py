@@ -130,7 +130,9 @@ def test_a_changed_recipe_names_the_seed(here, two) -> None:
         "  optimizer.learning_rate\n"
         "      0.001 when the run began, 0.5 now\n"
         "      of a changed recipe these are taken: a larger training.num_epochs, "
-        "training.max_minutes, training.offload, training.parallel\n",
+        "training.activation_checkpointing, training.compile, "
+        "training.gradient_accumulation_steps, training.max_minutes, training.offload, "
+        "training.parallel, evaluation.batch_size\n",
     )
     assert not Path("runs/two/seed-2").exists()
 
@@ -226,6 +228,7 @@ def test_ctrl_c_stops_the_series(bertmod, recipe, env, tmp_path) -> None:
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, "")
     assert re.fullmatch(
+        r"SIGINT received: [^\n]*\n"
         r"error: seed 2: stopped by SIGINT after step \d+; go on with --resume\n"
         "  seeds finished before it: 1; after it, not begun: 3\n"
         "  the same command with --resume goes on with the series\n",

@@ -18,10 +18,11 @@ import torch
 
 from bertmod import SamplerContext
 from bertmod.data.features import Column, FeatureTable
-from bertmod.engine import offload
+from bertmod.engine import data_parallel, offload
 from bertmod.engine.evaluate import ScoredFeatures
 from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.settings import TrainerSettings
+from bertmod.engine.sharding import is_sharded
 from bertmod.engine.tasks import TrainingTask
 from bertmod.engine.trainer import Trainer
 from bertmod.library import build, build_adapter, build_encoder, build_head
@@ -29,9 +30,6 @@ from bertmod.model.multitask import MultiTaskModel
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = 40
-LAST = "step-00000024"
-"""Checkpoint at the end of what ``write_recipe`` describes."""
-
 HEADS = {"flag": "classification", "size": "regression", "other": "classification"}
 
 
@@ -160,8 +158,11 @@ class Toy:
 
     @staticmethod
     def values(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-        """A copy of all parameters."""
-        return {name: value.clone() for name, value in model.state_dict().items()}
+        """A copy of all parameters, whole; of a model in parts all processes must ask."""
+        return {
+            name: value.full_tensor() if is_sharded(value) else value.clone()
+            for name, value in model.state_dict().items()
+        }
 
     @staticmethod
     def changed(before: dict[str, torch.Tensor], model: torch.nn.Module) -> set[str]:
@@ -185,6 +186,12 @@ def host_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offload, "settled_offload", lambda offload, device: offload)
 
 
+@pytest.fixture
+def two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is spread over all GPUs is computed twice on the CPU, so that every machine tests it."""
+    monkeypatch.setattr(data_parallel, "gpus", lambda: [torch.device("cpu")] * 2)
+
+
 @pytest.fixture(scope="session")
 def toy() -> type[Toy]:
     return Toy
@@ -193,6 +200,8 @@ def toy() -> type[Toy]:
 @pytest.fixture(scope="session")
 def in_processes() -> Callable[..., list[Any]]:
     """What a function of the ranks returns in each of two processes, or more: ``processes.py``."""
+    importlib.import_module("torch.distributed.fsdp")  # once, instead of in every fork
+    toy_trainer()  # the same of all plugins
     path = Path(__file__).with_name("processes.py")
     spec = importlib.util.spec_from_file_location("bertmod_test_processes", path)
     assert spec is not None
@@ -272,36 +281,50 @@ class Program:
         self,
         *words: str | Path,
         kill_at: int | None = None,
+        instead: str | None = None,
+        kill_at_backward: int | None = None,
         kill_after: float | None = None,
         term_at_step: int | None = None,
         signal: str = "SIGTERM",
+        room: tuple[int, int] | None = None,
         processes: int = 1,
         struck_rank: int = 0,
         more_words: dict[int, list[str]] | None = None,
+        unlike: Sequence[str] = (),
     ) -> Ended:
         """Run ``bertmod`` with these words to its end.
 
         Args:
             words: The command line.
             kill_at: Kill it before its n-th change of a file in the folder of ``--output``; 0
-                kills nothing and counts for ``changes``.
+                kills nothing and counts for ``changes`` and ``backward_passes``.
+            instead: What happens at ``kill_at`` instead: ``full disk`` fills the folder's; else the
+                name of a folder in it, which becomes read-only.
+            kill_at_backward: Kill it before its n-th backward pass.
             kill_after: Kill it so many seconds after training began.
             term_at_step: Send it ``signal`` within this step.
             signal: Name of that signal.
+            room: From this step on it gets no more than so many MiB beyond what it has.
             processes: How many processes make the run together.
-            struck_rank: Which of them is killed or gets the signal.
+            struck_rank: Which of them is killed, gets the signal or lacks memory.
             more_words: Words that some of them are given beside the others.
+            unlike: Names of what is otherwise than a user can have it here: ``UNLIKE`` of
+                ``forking_server.py``.
         """
         request = {
             "words": [str(word) for word in words],
             "folder": str(self._folder),
             "kill_at": kill_at,
+            "instead": instead,
+            "kill_at_backward": kill_at_backward,
             "kill_after": kill_after,
             "term_at_step": term_at_step,
             "signal": signal,
+            "room": room,
             "processes": processes,
             "struck_rank": struck_rank,
             "more_words": more_words or {},
+            "unlike": list(unlike),
         }
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -316,13 +339,22 @@ class Program:
     @property
     def changes(self) -> int:
         """Changes of files in the newest run with ``kill_at=0``."""
-        return int((self._folder / "changes.txt").read_text())
+        return self._counts()[0]
+
+    @property
+    def backward_passes(self) -> int:
+        """Backward passes of the newest run with ``kill_at=0``."""
+        return self._counts()[1]
 
     def close(self) -> None:
         """End the server."""
         assert self._server.stdin is not None
         self._server.stdin.close()
         self._server.wait(timeout=30)
+
+    def _counts(self) -> list[int]:
+        found: list[int] = json.loads((self._folder / "counts.json").read_text())
+        return found
 
 
 class RunFiles:
@@ -347,7 +379,8 @@ class RunFiles:
     @classmethod
     def assert_same(cls, run: Path, whole: Path) -> None:
         """Weights, optimizer state, counters, bests, rows, scores and predictions, bit for bit."""
-        for part in ("final", "best", "predictions", f"checkpoints/{LAST}"):
+        newest = max(path.name for path in (whole / "checkpoints").iterdir())
+        for part in ("final", "best", "predictions", f"checkpoints/{newest}"):
             ours, theirs = cls.content(run / part), cls.content(whole / part)
             assert ours.keys() == theirs.keys(), part
             assert [name for name in ours if ours[name] != theirs[name]] == [], part

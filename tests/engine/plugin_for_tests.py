@@ -1,10 +1,12 @@
-"""A stranger's plugin: a sampler with a state, and an optimizer that does nothing."""
+"""A stranger's plugin: a sampler with a state, an optimizer that does nothing, and the like."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from bertmod import (
     OptimizerSpec,
     PluginError,
     SamplerSpec,
+    TaskContext,
+    TaskSpec,
     TrackerContext,
     TrackerSpec,
     hookimpl,
@@ -104,6 +108,28 @@ def bertmod_trackers() -> Iterator[TrackerSpec]:
     yield TrackerSpec(
         name="unable", config=EmptyConfig, build=build_unable, summary="Lacks a package."
     )
+
+
+def rte() -> TaskSpec:
+    from bertmod.builtin.tasks.plugin import bertmod_tasks as shipped
+
+    return next(spec for spec in shipped() if spec.name == "rte")
+
+
+def build_leaky(config, context: TaskContext):
+    """RTE, whose spec is quiet on its pairs; writing, it finds the disk full and names no file."""
+    task = rte().build(config, context)
+
+    def write(*_: Any) -> list[Path]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    task.write = write
+    return task
+
+
+@hookimpl
+def bertmod_tasks() -> Iterator[TaskSpec]:
+    yield replace(rte(), name="leaky", build=build_leaky, num_types=None)
 
 
 @hookimpl

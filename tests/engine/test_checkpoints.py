@@ -97,11 +97,11 @@ def test_all_damaged(checkpoints) -> None:
 
 def test_a_newer_format_is_refused_and_not_passed_over(checkpoints) -> None:
     path = checkpoints / "step-00000008" / "manifest.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 2'))
+    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 3'))
     with pytest.raises(CheckpointError) as error:
         load_newest(checkpoints)
     assert str(error.value) == (
-        f"{path.parent}: checkpoint format 2, but this bertmod reads up to 1\n"
+        f"{path.parent}: checkpoint format 3, but this bertmod reads up to 2\n"
         "  go on with the bertmod that wrote it, or a newer one"
     )
 

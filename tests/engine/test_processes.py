@@ -1,10 +1,9 @@
-"""The program in several processes: kills, signals, resuming, and what does not fit."""
+"""The program in several processes: signals, resuming, and what does not fit."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,10 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from bertmod.engine.interrupt import WHAT_FOLLOWS
+from bertmod.machine.limits import usable_cores
+
 pytestmark = pytest.mark.slow
 
 LAST = 24
-LOST = "error: another process of this run ended or does not answer: "
 
 
 @pytest.fixture(scope="module")
@@ -69,31 +70,6 @@ def test_two_processes_score_as_one(program, write_recipe, tmp_path, run_files) 
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
-KILLS = 4
-
-
-@pytest.mark.parametrize("number", range(KILLS))
-def test_a_killed_process_stops_the_run_which_resumes_bit_equal(
-    program, recipe, uninterrupted, tmp_path, number, run_files
-) -> None:
-    draw, run = random.Random(number), tmp_path / "run"
-    struck = number % 2
-    strike = (
-        {"kill_after": draw.uniform(0.05, 0.6)} if struck else {"kill_at": draw.randrange(20, 300)}
-    )
-    ended = program(
-        "run", recipe, "--output", run, "--quiet", processes=2, struck_rank=struck, **strike
-    )
-    statuses, said = (ended.status, *ended.others), (ended.err, *ended.others_err)
-    if statuses != (0, 0):  # it may be killed when it is nearly done
-        assert statuses[struck] == -9
-        assert statuses[1 - struck] == 1
-        assert said[1 - struck].startswith(LOST)
-        assert "Traceback" not in said[1 - struck]
-    finish(program, recipe, run, processes=2)
-    run_files.assert_same(run, uninterrupted)
-
-
 @pytest.mark.parametrize("struck", [0, 1])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_to_any_process_stops_all_after_the_step(
@@ -112,8 +88,9 @@ def test_a_signal_to_any_process_stops_all_after_the_step(
         signal=name,
     )
     told = f"error: stopped by {name} after step 10; go on with --resume\n"
+    at_once = "" if struck else f"{name} received: {WHAT_FOLLOWS}\n"
     assert (ended.status, ended.others) == (130, (130,))
-    assert ended.err == told
+    assert ended.err == at_once + told
     assert (run / "checkpoints" / "step-00000010").is_dir()
     finish(program, recipe, run, processes=2)
     run_files.assert_same(run, uninterrupted)
@@ -127,13 +104,21 @@ def test_resuming_with_another_number_of_processes(
     stopped = program("run", recipe, "--output", run, "--quiet", processes=before, term_at_step=10)
     assert stopped.status == 130, stopped.err
     first = run_files.rows(run, "step")
-    finish(program, recipe, run, processes=after)
+    ended = finish(program, recipe, run, processes=after)
     steps = run_files.rows(run, "step")
     assert steps[:10] == first
     assert [row["step"] for row in steps] == list(range(1, LAST + 1))
     settled = json.loads((run / "recipe.json").read_text())["training"]["parallel"]
     assert settled == ("single", "ddp")[after - 1]
-    assert json.loads((run / "lock.json").read_text())["processes"] == after
+    lock = json.loads((run / "lock.json").read_text())
+    assert lock["processes"] == after
+    assert [earlier["processes"] for earlier in lock["resumed_from"]] == [before]
+    assert ended.err == (
+        "WARNING: this run goes on with something else than before:\n"
+        f"  processes: {before} before, {after} now\n"
+        "  it may end with other last bits than without the change;\n"
+        "  another number of processes draws other dropout masks, too\n"
+    )
 
 
 def test_processes_with_different_recipes(program, recipe, tmp_path) -> None:
@@ -167,7 +152,7 @@ def test_what_cannot_be_shared(program, write_recipe, tmp_path) -> None:
         f"{recipe}: 3 problems\n"
         "  training.parallel\n"
         '      "single" is for one process, and there are 2\n'
-        '      accepted here: "auto" or "ddp"\n'
+        '      accepted here: "auto", "ddp" or "fsdp"\n'
         "      or start one process\n"
         "  training.device\n"
         '      "cuda:0" is one GPU, and each of 2 processes has its own\n'
@@ -180,7 +165,7 @@ def test_what_cannot_be_shared(program, write_recipe, tmp_path) -> None:
 
 
 def test_more_processes_than_cores(program, recipe, tmp_path) -> None:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     ended = program("run", recipe, "--output", tmp_path / "run", "--nproc", "999")
     assert ended.status == 2
     assert ended.err == (
@@ -215,6 +200,21 @@ def test_nproc_beside_what_does_not_go_with_it(program, recipe, tmp_path) -> Non
     )
 
 
+def test_a_series_of_seeds_in_parts(program, recipe, tmp_path) -> None:
+    """A series is made by one process, which is known before its first run begins."""
+    words = ("--output", tmp_path / "series", "--seeds", "1,2")
+    ended = program("run", recipe, *words, "--set", 'training.parallel="fsdp"')
+    assert ended.status == 2
+    assert ended.err == (
+        f"{recipe}: 1 problem\n"
+        "  training.parallel\n"
+        '      "fsdp" shares a model between processes, and there is one\n'
+        "      start several: --nproc N, or torchrun\n"
+        '      or use "auto", "single" or "ddp"\n'
+    )
+    assert not (tmp_path / "series").exists()
+
+
 def started(program, recipe: Path, run: Path, *words: str) -> subprocess.Popen[str]:
     """``--nproc 2`` as a user starts it, once it has saved."""
     before = set(run.glob("checkpoints/step-*"))
@@ -245,7 +245,7 @@ def workers(launcher: subprocess.Popen[str]) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
+@pytest.mark.skipif(usable_cores() < 2, reason="there is one core")
 def test_nproc_as_a_user_starts_it(program, recipe, tmp_path) -> None:
     """A killed process ends the launcher and the rest; a signal to the launcher reaches all."""
     run = tmp_path / "run"
@@ -262,11 +262,33 @@ def test_nproc_as_a_user_starts_it(program, recipe, tmp_path) -> None:
     said = launcher.communicate(timeout=60)[1]
     assert launcher.returncode == 130
     step = max(int(path.name.removeprefix("step-")) for path in run.glob("checkpoints/step-*"))
-    assert said == f"error: stopped by SIGTERM after step {step}; go on with --resume\n"
+    assert said == (
+        f"SIGTERM received: {WHAT_FOLLOWS}\n"
+        f"error: stopped by SIGTERM after step {step}; go on with --resume\n"
+    )
     assert not (run / "run.pid").exists()
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
+@pytest.mark.skipif(usable_cores() < 2, reason="there is one core")
+def test_nproc_stopped_twice(program, recipe, tmp_path) -> None:
+    """The first signal finds processes that do not end, as in a long step; the second ends them.
+
+    Whoever goes on pressing the keys changes nothing.
+    """
+    run = tmp_path / "run"
+    launcher = started(program, recipe, run)
+    stuck = workers(launcher)
+    for pid in stuck:
+        os.kill(pid, signal.SIGSTOP)
+    while launcher.poll() is None:
+        launcher.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    said = launcher.communicate(timeout=60)[1]
+    assert (launcher.returncode, said) == (130, "stopped at once; go on with --resume\n")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in stuck)
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="there is one core")
 def test_nproc_passes_on_what_stands_before_the_command(program, recipe, tmp_path) -> None:
     """A folder in use is found by the first process; what it says is said once, with its cause."""
     (tmp_path / "notes.txt").write_text("mine")

@@ -1,12 +1,13 @@
-"""A run that was killed or stopped at any moment ends as one that was not."""
+"""A run that was stopped, and what it is told that goes on; kills are in ``test_faults.py``."""
 
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import pytest
+
+from bertmod.engine.interrupt import WHAT_FOLLOWS
 
 pytestmark = pytest.mark.slow
 
@@ -56,41 +57,6 @@ def num_changes(program, recipe, tmp_path_factory) -> int:
     return program.changes
 
 
-KILLS = 12
-
-
-@pytest.mark.parametrize("number", range(KILLS))
-def test_killed_before_a_change_of_a_file(
-    program, recipe, uninterrupted, num_changes, tmp_path, number, run_files
-) -> None:
-    """One kill in each part of the run, a second one after resuming, each before some change."""
-    draw = random.Random(number)
-    run = tmp_path / "run"
-    place = num_changes * number // KILLS + draw.randrange(num_changes // KILLS)
-    assert program("run", recipe, "--output", run, "--quiet", kill_at=1 + place).status == -9
-    if (run / "recipe.json").exists():
-        again = program(
-            "run", recipe, "--output", run, "--quiet", "--resume", kill_at=1 + draw.randrange(200)
-        )
-        assert again.status in (-9, 0), again.err
-    finish(program, recipe, run)
-    run_files.assert_same(run, uninterrupted)
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_killed_at_any_instant(program, recipe, uninterrupted, tmp_path, number, run_files) -> None:
-    """By the clock, again and again until a run comes through."""
-    draw = random.Random(100 + number)
-    run = tmp_path / "run"
-    program("run", recipe, "--output", run, "--quiet", kill_after=draw.uniform(0, 0.4))
-    for _ in range(3):
-        program(
-            "run", recipe, "--output", run, "--quiet", "--resume", kill_after=draw.uniform(0, 0.4)
-        )
-    finish(program, recipe, run)
-    run_files.assert_same(run, uninterrupted)
-
-
 def test_killed_between_the_best_and_the_checkpoint(
     program, recipe, uninterrupted, num_changes, tmp_path, run_files
 ) -> None:
@@ -114,7 +80,10 @@ def test_a_signal_finishes_the_step_and_saves(
     run = tmp_path / "run"
     stopped = program("run", recipe, "--output", run, "--quiet", term_at_step=step, signal=signal)
     assert stopped.status == 130
-    assert stopped.err == f"error: stopped by {signal} after step {step}; go on with --resume\n"
+    assert stopped.err == (
+        f"{signal} received: {WHAT_FOLLOWS}\n"
+        f"error: stopped by {signal} after step {step}; go on with --resume\n"
+    )
     assert stopped.out == ""
     assert (run / "checkpoints" / f"step-{step:08d}").is_dir()
     assert run_files.rows(run, "step")[-1]["step"] == step
@@ -157,11 +126,15 @@ def test_a_run_can_be_made_longer_and_nothing_else(program, recipe, tmp_path, ru
         "  seed\n"
         "      42 when the run began, 43 now\n"
         "      of a changed recipe these are taken: a larger training.num_epochs, "
-        "training.max_minutes, training.offload, training.parallel\n"
+        "training.activation_checkpointing, training.compile, "
+        "training.gradient_accumulation_steps, training.max_minutes, training.offload, "
+        "training.parallel, evaluation.batch_size\n"
         "  optimizer.learning_rate\n"
         "      0.003 when the run began, 0.002 now\n"
         "      of a changed recipe these are taken: a larger training.num_epochs, "
-        "training.max_minutes, training.offload, training.parallel\n"
+        "training.activation_checkpointing, training.compile, "
+        "training.gradient_accumulation_steps, training.max_minutes, training.offload, "
+        "training.parallel, evaluation.batch_size\n"
         "  training.num_epochs\n"
         "      3 when the run began, 2 now\n"
         "      a run can be made longer, not shorter\n"
@@ -202,6 +175,7 @@ def test_no_whole_checkpoint(program, recipe, tmp_path) -> None:
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.usefixtures("uninterrupted")  # which writes the sample
 def test_other_data_is_refused(program, recipe, tmp_path) -> None:
     import shutil
 
@@ -213,11 +187,13 @@ def test_other_data_is_refused(program, recipe, tmp_path) -> None:
     words += ["--set", vocabulary]
     stopped = program(*words, term_at_step=2)
     assert stopped.status == 130, stopped.err
-    changed = data / "RTE" / "train.tsv"
-    changed.write_text("".join(changed.read_text().splitlines(keepends=True)[:-5]))
-    refused = program(*words, "--resume")
-    assert refused.status == 2
-    assert refused.err == (
-        f"error: not the data that the run began with:\n  {changed}\n"
-        "  put the files back, or start another run with --output\n"
-    )
+    changed, other = data / "RTE" / "train.tsv", data / "RTE" / "dev.tsv"
+    cut = "".join(changed.read_text().splitlines(keepends=True)[:-5])
+    for content in (cut, other.read_text()):  # the latter is a file's that the run began with
+        changed.write_text(content)
+        refused = program(*words, "--resume")
+        assert refused.status == 2
+        assert refused.err == (
+            f"error: not the data that the run began with:\n  {changed}\n"
+            "  put the files back, or start another run with --output\n"
+        )

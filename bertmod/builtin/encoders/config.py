@@ -182,6 +182,7 @@ def shape(config: BertConfig) -> EncoderShape:
         layer_norm_eps=sizes.layer_norm_eps,
         layer_names=layer_names(hidden, inner),
         vocab_size=sizes.vocab_size,
+        type_vocab_size=sizes.type_vocab_size,
     )
 
 

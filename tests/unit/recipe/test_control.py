@@ -40,3 +40,14 @@ def test_a_task_has_the_patience_of_the_run_or_its_own(write, registry) -> None:
     assert [task.patience for task in resolve(load_recipe(path), registry).tasks] == [2, 5]
     path = write({"tasks": tasks})
     assert [task.patience for task in resolve(load_recipe(path), registry).tasks] == [2, None]
+
+
+def test_what_chooses_a_best_state_that_is_not_kept(report, write, registry) -> None:
+    values = {"tasks": [{"name": "cola"}], "saving": {"best": False}}
+    assert report({**values, "evaluation": {"select": "sum"}}) == (
+        "recipes/x.json: 1 problem\n"
+        "  evaluation.select\n"
+        '      "sum" chooses the best state, and saving.best is false\n'
+        "      leave it out, or keep the best states"
+    )
+    assert not resolve(load_recipe(write(values)), registry).saving.best

@@ -141,6 +141,12 @@ def num_labels(config: ComponentConfig) -> int:
     return 1
 
 
+def num_types(config: ComponentConfig) -> int:
+    """2: what every choice follows, and the choice."""
+    del config
+    return 2
+
+
 def table_problems(config: ChoiceTableConfig) -> Sequence[Problem]:
     """What is wrong with the columns and the names of the choices."""
     found = [*split_problems(config), *form_problems(config)]
@@ -166,6 +172,7 @@ SWAG = TaskSpec(
     metrics=swag_metrics,
     targets=targets,
     num_labels=num_labels,
+    num_types=num_types,
 )
 """SWAG's published files."""
 
@@ -179,6 +186,7 @@ CHOICE_TABLE = TaskSpec(
     metrics=table_metrics,
     targets=targets,
     num_labels=num_labels,
+    num_types=num_types,
     check=table_problems,
 )
 """Tables of contexts and choices."""

@@ -79,6 +79,11 @@ class SentenceFacts:
         return "class" if self.labels else "value"
 
     @property
+    def num_texts(self) -> int:
+        """1 for single texts, 2 for pairs."""
+        return max(len(file.texts) for file in self.splits.values())
+
+    @property
     def head(self) -> str:
         """Name of the head that it uses unless the recipe states one."""
         return "classification" if self.labels else "regression"

@@ -36,4 +36,5 @@ def published_spec(
         metrics=lambda options: facts_of(options).scored,
         targets=lambda options: {"labels": facts_of(options).target},
         num_labels=lambda options: len(facts_of(options).labels or ("value",)),
+        num_types=lambda options: facts_of(options).num_texts,
     )

@@ -150,6 +150,11 @@ def num_labels(config: TableConfig) -> int | None:
     return None if stated is None else len(stated)
 
 
+def num_types(config: TableConfig) -> int:
+    """1 for single texts, 2 where further columns are the second text."""
+    return min(len(columns_of(config.text)), 2)
+
+
 def check(config: TableConfig) -> Sequence[Problem]:
     """What is wrong with the options among themselves."""
     return [
@@ -236,6 +241,7 @@ TABLE = TaskSpec(
     metrics=metrics,
     targets=targets,
     num_labels=num_labels,
+    num_types=num_types,
     check=check,
 )
 """A table of texts."""

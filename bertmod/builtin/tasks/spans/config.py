@@ -121,6 +121,12 @@ def min_length(config: SpanConfig) -> int:
     return config.max_query_length + NUM_MARKS + 1
 
 
+def num_types(config: SpanConfig) -> int:
+    """2: a question and a part of the text."""
+    del config
+    return 2
+
+
 def check(config: SquadConfig) -> Sequence[Problem]:
     """A threshold is for version 2.0."""
     if config.null_threshold is None or has_no_answers(config):
@@ -141,6 +147,7 @@ SQUAD = TaskSpec(
     targets=targets,
     num_labels=num_labels,
     min_length=min_length,
+    num_types=num_types,
     check=check,
 )
 """SQuAD, both versions."""

@@ -66,6 +66,7 @@ SPAN_TABLE = TaskSpec(
     targets=squad.targets,
     num_labels=squad.num_labels,
     min_length=squad.min_length,
+    num_types=squad.num_types,
     check=check,
 )
 """Tables of questions, texts and answers."""

@@ -1,27 +1,33 @@
-"""What a run would do: parameters, steps, truncation, memory and time, before it is started."""
+"""What a run would do: parameters, steps, truncation, memory and time."""
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from bertmod.assemble.run import Assembled
-from bertmod.contracts.sampler import Sampler
-from bertmod.data.collate import collate, row_layout
 from bertmod.engine.groups import COMPONENTS
 from bertmod.engine.offload import settled_offload
-from bertmod.engine.precision import autocast
+from bertmod.engine.seeding import drawn
 from bertmod.engine.tasks import TrainingTask
 from bertmod.engine.trainer import Trainer
+from bertmod.planning.heaviest import shares_of
+from bertmod.planning.memory import Memory, peak_on, rehearse
+from bertmod.planning.process import process_peak
+from bertmod.planning.shares import of_one_process
 from bertmod.wording import counted, table
 
 TIMED_STEPS, WARM_UP_STEPS = 12, 3
+
+_MAY_DIFFER = (
+    "layers are compiled: after a resume the last bits may differ, if the compiler makes other code"
+)
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,11 @@ class Plan:
         loss_scale: Loss scale of fp16: ``dynamic``, or where it starts.
         offload: Where the optimizer's state is: ``cpu``, or None for the device.
         device: Device.
+        processes: How many share every step.
         timed_steps: Steps that were measured.
         seconds_per_step: Their median time.
-        weight_bytes: Parameters, fp32.
-        gradient_bytes: Gradients of the largest step, fp32.
-        optimizer_bytes: Optimizer state of every trainable parameter, and its moving average.
-        activation_bytes: What the backward pass of the longest micro-batch keeps, measured.
+        memory: The most memory that it will hold.
+        compiled: Whether the encoder's layers are compiled.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -79,30 +84,16 @@ class Plan:
     loss_scale: float | str
     offload: str | None
     device: str
+    processes: int
     timed_steps: int
     seconds_per_step: float
-    weight_bytes: int
-    gradient_bytes: int
-    optimizer_bytes: int
-    activation_bytes: int
+    memory: Memory
+    compiled: bool = False
 
     @property
     def multiple(self) -> float:
         """Encoder and adapters as a multiple of the encoder."""
         return (self.encoder_parameters + self.adapter_parameters) / self.encoder_parameters
-
-    @property
-    def memory_bytes(self) -> int:
-        """Estimated memory of a step on its device, without the libraries themselves."""
-        optimizer = self.optimizer_bytes if self.offload is None else 0
-        return self.weight_bytes + self.gradient_bytes + optimizer + self.activation_bytes
-
-    @property
-    def host_bytes(self) -> int:
-        """Estimated host memory of offloading: state, weights and gradients of what trains."""
-        if self.offload is None:
-            return 0
-        return self.optimizer_bytes + 8 * sum(trained for trained, _ in self.trained.values())
 
     @property
     def arithmetic(self) -> str:
@@ -112,23 +103,43 @@ class Plan:
         return f"{self.precision}{scale} on {self.device}{where}"
 
 
-def make_plan(assembled: Assembled) -> Plan:
-    """Plan a run; a few steps are made on the assembled model, which is then used up.
+def make_plan(assembled: Assembled, *, libraries: int = 0, processes: int = 1) -> Plan:
+    """Plan a run; steps are made on the assembled model, which is then used up.
 
     Args:
         assembled: Everything that the recipe describes.
+        libraries: Memory of the process before that was built, bytes.
+        processes: How many will share every step; this one makes what one of them would.
     """
+    parallel = assembled.recipe.training.parallel
+    if processes > 1:
+        assembled = _made_alone(assembled)
     recipe, model = assembled.recipe, assembled.model
     trainer = assembled.trainer(quiet=True)
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     used = [model.active(task.id) & trainable for task in assembled.tasks]
     trained = {name: sizes[name] for name in frozenset[str]().union(*used)}
-    updates = expected_updates(trainer)
-    activation = max(activation_bytes(assembled, task) for task in assembled.tasks)
+    updates, batches = expected_updates(trainer)
+    times = step_times(trainer, processes=processes)
+    done = len(times) >= trainer.total_steps
+    heaviest = rehearse(assembled, trainer, {} if done else batches, processes=processes)
+    on_cpu = trainer.device.type == "cpu"
+    offload = settled_offload(recipe.training.offload, trainer.device)
     average = 0 if recipe.training.ema is None else 4
     state = recipe.optimizer.spec.state_per_parameter + average
-    times = step_times(trainer)
+    memory = Memory(
+        peak=peak_on(trainer.device),
+        at=heaviest,
+        libraries=libraries if on_cpu else 0,
+        weights=4 * sum(sizes.values()),
+        gradients=4 * max(sum(sizes[name] for name in names) for names in used),
+        optimizer=0 if offload else state * sum(trained.values()),
+        host=None if on_cpu else process_peak(),
+    )
+    if processes > 1:
+        memory = of_one_process(memory, model, processes=processes, parallel=parallel)
+    timed = times[WARM_UP_STEPS:] or times[-1:]
     return Plan(
         tasks=tuple(_task_plan(assembled, task, sizes, updates) for task in assembled.tasks),
         encoder_parameters=_total(sizes, "encoder."),
@@ -140,70 +151,65 @@ def make_plan(assembled: Assembled) -> Plan:
         steps_per_epoch=trainer.steps_per_epoch,
         precision=recipe.training.precision,
         loss_scale=recipe.training.loss_scale,
-        offload=settled_offload(recipe.training.offload, trainer.device),
+        offload=offload,
         device=recipe.training.device,
-        timed_steps=len(times),
-        seconds_per_step=statistics.median(times),
-        weight_bytes=4 * sum(sizes.values()),
-        gradient_bytes=4 * max(sum(sizes[name] for name in names) for names in used),
-        optimizer_bytes=state * sum(trained.values()),
-        activation_bytes=activation,
+        processes=processes,
+        timed_steps=len(timed),
+        seconds_per_step=statistics.median(timed),
+        memory=memory,
+        compiled=recipe.training.compile,
     )
 
 
-def expected_updates(trainer: Trainer) -> dict[str, float]:
-    """Expected optimizer steps per task: the sampler's probabilities summed over the run."""
-    sampler: Sampler = trainer.sampler
-    tasks = trainer.task_ids
-    total = np.zeros(len(tasks))
+def draws(trainer: Trainer) -> Iterator[tuple[int, np.ndarray]]:
+    """The task that each step of a run will train, and the probabilities that it is drawn from.
+
+    A sampler that learns from scores may draw others as the run goes on.
+
+    Yields:
+        Place of the task among ``task_ids``; (tasks,), float64.
+    """
+    tasks, seed = frozenset(trainer.task_ids), trainer.settings.seed
     for step in range(trainer.total_steps):
         epoch = step // trainer.steps_per_epoch
-        total += sampler.probabilities(step, epoch, trainer.settings.num_epochs, frozenset(tasks))
-    return dict(zip(tasks, total.tolist(), strict=True))
+        found = trainer.sampler.probabilities(step, epoch, trainer.settings.num_epochs, tasks)
+        yield drawn(found, seed=seed, step=step), found
 
 
-def step_times(trainer: Trainer) -> list[float]:
-    """Times of a few optimizer steps of the run, seconds, after a few that are not measured.
+def expected_updates(trainer: Trainer) -> tuple[dict[str, float], dict[str, int]]:
+    """Optimizer steps per task: the sampler's probabilities summed over the run, and its draws."""
+    total, batches = np.zeros(len(trainer.task_ids)), Counter[int]()
+    for place, probabilities in draws(trainer):
+        total += probabilities
+        batches[place] += 1
+    updates = dict(zip(trainer.task_ids, total.tolist(), strict=True))
+    return updates, {task: batches[place] for place, task in enumerate(trainer.task_ids)}
 
-    A run shorter than that has all of its steps measured but those to warm up, and one at least.
+
+def step_times(trainer: Trainer, *, processes: int = 1) -> list[float]:
+    """Times of the run's first optimizer steps, seconds, of which some are to warm up.
+
+    Args:
+        trainer: The run's trainer; its counters stay where they are.
+        processes: How many share every step: this one computes the share of one of them.
     """
-    times = []
-    for _ in range(min(WARM_UP_STEPS + TIMED_STEPS, trainer.total_steps)):
+    trainer.model.train()
+    times, batches = [], Counter[str]()
+    first = itertools.islice(draws(trainer), WARM_UP_STEPS + TIMED_STEPS)
+    for step, (place, _) in enumerate(first):
+        task = trainer.task_ids[place]
+        share = shares_of(trainer.rows(task, batches[task], step=step), processes)
         began = time.perf_counter()
-        trainer.train_step()
+        trainer.step_on(task, share)
         times.append(time.perf_counter() - began)
-    return times[WARM_UP_STEPS:] or times[-1:]
+        batches[task] += 1
+    return times
 
 
-def activation_bytes(assembled: Assembled, task: TrainingTask) -> int:
-    """What autograd keeps for the backward pass of a task's longest micro-batch, bytes.
-
-    Parameters are not counted; a tensor kept twice counts once.
-    """
-    training, model = assembled.recipe.training, assembled.model
-    batch_size = task.batch_size or training.global_batch_size
-    micro = batch_size // training.gradient_accumulation_steps
-    longest = np.argsort(-task.train.lengths, kind="stable")[:micro]
-    device = next(model.parameters()).device
-    layout = row_layout([model.head(task.id).layout], training.layout)
-    batch = collate(task.train.take(longest), layout=layout, device=device)
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    model.train()
-    with (
-        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
-        autocast(training.precision, device),
-    ):
-        output = model(batch, task.id)
-    del output
-    return sum(kept.values())
+def _made_alone(assembled: Assembled) -> Assembled:
+    """The same run, in which a process asks nothing of the others."""
+    training = assembled.recipe.training.model_copy(update={"parallel": "single"})
+    return replace(assembled, recipe=replace(assembled.recipe, training=training))
 
 
 def _task_plan(
@@ -249,8 +255,9 @@ def render_plan(plan: Plan) -> str:
         f"{plan.total_steps:,} steps, {plan.steps_per_epoch:,} an epoch, {plan.arithmetic}",
         *table(rows, right=range(1, 6)),
         *_memory(plan),
-        f"time, measured over {counted(plan.timed_steps, 'step')}: "
+        f"time, measured over {counted(plan.timed_steps, 'step')}{_alone(plan)}: "
         f"{plan.seconds_per_step:.3f} s a step, {hours:.2f} hours of training in all",
+        *([_MAY_DIFFER] if plan.compiled else []),
     ]
     return "\n".join(lines)
 
@@ -264,19 +271,30 @@ def _trained(part: str, trained: int, total: int) -> str:
 
 
 def _memory(plan: Plan) -> list[str]:
-    """The device's memory, and the host's where it takes some over."""
-    optimizer = "" if plan.offload else f"optimizer {_mib(plan.optimizer_bytes)}, "
+    """The device's memory, and on a GPU the host's."""
+    memory = plan.memory
+    if not memory.peak:
+        return ["memory: not predicted, since this system does not tell what a process holds"]
+    each = "" if plan.processes == 1 else f" of each of {plan.processes} processes"
+    of = (each or " of the process") if memory.host is None else f" on {plan.device}{each}"
+    parts = {
+        "libraries": memory.libraries,
+        "weights": memory.weights,
+        "gradients": memory.gradients,
+        "optimizer": memory.optimizer,
+        "activations, buffers and data": memory.rest,
+    }
     lines = [
-        f"memory of a step, estimated: {_mib(plan.memory_bytes)} "
-        f"(weights {_mib(plan.weight_bytes)}, gradients {_mib(plan.gradient_bytes)}, "
-        f"{optimizer}activations {_mib(plan.activation_bytes)})"
+        f"peak memory{of}, predicted: {_mib(memory.peak)}, in {memory.at}",
+        "  " + ", ".join(f"{name} {_mib(size)}" for name, size in parts.items() if size > 0),
     ]
-    if plan.offload:
-        lines.append(
-            f"host memory of the offloaded optimizer, estimated: {_mib(plan.host_bytes)} "
-            f"(state {_mib(plan.optimizer_bytes)}, the rest copies of weights and gradients)"
-        )
+    if memory.host:
+        lines.append(f"peak memory of the process beside it, predicted: {_mib(memory.host)}")
     return lines
+
+
+def _alone(plan: Plan) -> str:
+    return "" if plan.processes == 1 else " without what the processes tell each other"
 
 
 def _scale(value: float | str) -> str:
