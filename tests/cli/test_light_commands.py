@@ -132,8 +132,8 @@ def test_check_of_a_bad_recipe_has_no_traceback_unless_debug(bertmod, tmp_path):
         "x.json: 2 problems\n"
         "  tasks[0].name\n"
         '      no task called "colla", did you mean "cola"?\n'
-        "      available: ax, choice_table, cola, conll, mnli, mrpc, qnli, qqp, rte, span_table, "
-        "squad, sst2, stsb, swag, table, tag_table, wnli, xnli\n"
+        "      available: ax, choice_table, cola, conll, mnli, mrpc, pretraining, qnli, qqp, rte, "
+        "span_table, squad, sst2, stsb, swag, table, tag_table, wnli, xnli\n"
         "  sed\n"
         '      unknown option, did you mean "seed"?\n'
         "      a recipe takes: schema_version, seed, data, init, freeze, training, evaluation, "

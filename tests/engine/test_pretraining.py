@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bertmod.data.training_rows import Phase
-from bertmod.engine.order import PhasedRows, RowOrder
+from bertmod.engine.order import PhasedRows
+from bertmod.engine.settings import TrainerSettings
+from bertmod.engine.tasks import TrainingTask
 from bertmod.sample.stories import stories
 
 pytestmark = pytest.mark.slow
@@ -123,12 +125,12 @@ def test_bf16(program, write, tmp_path, run_files, whole) -> None:
 
 
 def test_the_phase_of_a_step(toy) -> None:
-    tables = [toy.features("flag", count) for count in (12, 8)]
-    phases = [Phase(table, share) for table, share in zip(tables, (0.9, 0.1), strict=True)]
-    rows = PhasedRows(phases, lambda rows: RowOrder(rows.lengths, 4, seed=0, task="flag"))
+    first, last = (toy.features("flag", count) for count in (12, 8))
+    settings = TrainerSettings(global_batch_size=4)
+    rows = PhasedRows(TrainingTask("flag", first, later=[Phase(last, 0.1)]), settings)
     for step in (0, 899_999, 900_000, 999_999):
-        table, indices = rows.batch(step, step=step, total=1_000_000)
-        assert table is tables[step >= 900_000]
-        assert indices.max() < len(table)
-    alone = PhasedRows([Phase(tables[0])], lambda rows: RowOrder(rows.lengths, 4, seed=0, task="f"))
-    assert alone.batch(2, step=9, total=10)[0] is tables[0]
+        drawn = rows.batch(step, step=step, total=1_000_000)
+        assert drawn.rows is (first if step < 900_000 else last)
+        assert [len(table) for table in drawn.tables()] == [4]
+    alone = PhasedRows(TrainingTask("flag", first), settings)
+    assert alone.batch(2, step=9, total=10).rows is first
