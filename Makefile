@@ -38,7 +38,7 @@ test-all: $(VENV)/.installed-weights  ## every test that this machine can run, o
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 faults: $(VENV)/.installed-plugins  ## kill, stop and obstruct runs of every mode, all cases; minutes
-	$(BIN)/python -m pytest -m slow tests/engine/test_faults.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "slow or faults" tests/engine/test_faults.py $(PYTEST_ARGS)
 
 architecture: $(VENV)/.installed-dev  ## layer order, light modules, sizes
 	$(BIN)/python -m pytest tests/architecture $(PYTEST_ARGS)

@@ -36,9 +36,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "128 rows": {"training": {"global_batch_size": 128}},
     "adamw": {"optimizer": {"name": "adamw"}},
     "PALs": {"adapters": [{"name": "pals", "bottleneck_size": 128, "num_heads": 8}]},
-    "frozen, Houlsby": {
+    "frozen, bottlenecks": {
         "freeze": "encoder_except_layer_norm",
-        "adapters": [{"name": "houlsby", "bottleneck_size": 64}],
+        "adapters": [{"name": "bottleneck", "bottleneck_size": 64}],
     },
 }
 """What differs from the first one, by name."""

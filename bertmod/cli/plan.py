@@ -47,10 +47,10 @@ def plan(
     from bertmod.assemble.run import assemble
     from bertmod.planning.plan import make_plan, render_plan
     from bertmod.planning.process import process_peak
-    from bertmod.planning.shares import load_libraries
+    from bertmod.planning.shares import prepare_process
 
     show_warnings()
-    load_libraries(resolved.training.parallel)
+    prepare_process(resolved.training.parallel)
     libraries = process_peak() or 0
     resolved, notes = _on_this_machine(resolved)
     assembled = assemble(resolved, invocation().registry, strict_data=strict_data)

@@ -305,7 +305,8 @@ def _write_values(folder: Path, snapshot: Snapshot, *, version: int) -> None:
     state = json.dumps(snapshot.state, indent=1)
     (folder / "state.json").write_text(state, encoding="utf-8")
     files = {path.name: _hash(path) for path in sorted(folder.iterdir())}
-    manifest = {"format_version": version, "step": snapshot.step, "files": files}
+    manifest: dict[str, Any] = {"format_version": version, "step": snapshot.step, "files": files}
+    manifest["digest"] = _digest(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
@@ -318,16 +319,25 @@ def _read_manifest(path: Path) -> tuple[int, int, dict[str, str]]:
     """
     try:
         manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        expected = manifest.pop("digest", None)  # the first bertmod wrote none
         version, step = int(manifest["format_version"]), int(manifest["step"])
         files = {str(name): str(found) for name, found in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedCheckpointError(f"{path}: damaged checkpoint: no readable manifest") from error
+    known = version > SHARDED_VERSION or manifest.keys() == {"format_version", "step", "files"}
+    if not known or expected not in (None, _digest(manifest)):
+        raise DamagedCheckpointError(f"{path / 'manifest.json'}: not as it was written")
     if version > SHARDED_VERSION:
         raise CheckpointError(
             f"{path}: checkpoint format {version}, but this bertmod reads up to {SHARDED_VERSION}\n"
             "  go on with the bertmod that wrote it, or a newer one"
         )
     return version, step, files
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Hash of what a manifest says."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 def _hash(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -52,12 +52,14 @@ class MemoryUse:
         tasks: The tasks that train.
         settings: The run's settings, device and precision resolved.
         processes: How many share each micro-batch.
+        kept: Whether there are checkpoints to go on from; a plan makes none.
     """
 
     model: MultiTaskModel
     tasks: Sequence[TrainingTask]
     settings: TrainerSettings
     processes: int = 1
+    kept: bool = True
 
     @contextmanager
     def step(self, step: int, task: str, micro_batches: Sequence[FeatureTable]) -> Iterator[None]:
@@ -83,9 +85,8 @@ class MemoryUse:
                 what += f", shared by {self.processes} processes"
             raise OutOfMemory(
                 f"out of memory in step {step}, task {task}: {what}\n"
-                f"  {_asked(error)}{self.settings.device}; the step was not finished, and the "
-                "checkpoints of earlier steps are kept\n"
-                f"{_advice(*step_options(self, updating=updating))}"
+                f"  {self._room(error, 'the step was not finished, and ')}\n"
+                f"{self._advice(*step_options(self, updating=updating))}"
             ) from error
 
     @contextmanager
@@ -112,9 +113,47 @@ class MemoryUse:
             raise OutOfMemory(
                 f"out of memory in the evaluation after step {step}: batches of "
                 f"{counted(size, 'row')}, the longest of {counted(longest, 'token')}\n"
-                f"  {_asked(error)}{self.settings.device}; the checkpoints before it are kept\n"
-                f"{_advice(*evaluation_options(self))}"
+                f"  {self._room(error)}\n{self._advice(*evaluation_options(self))}"
             ) from error
+
+    @contextmanager
+    def run(self, step: Callable[[], int]) -> Iterator[None]:
+        """Within the block are steps, evaluations and whatever keeps what they made.
+
+        Args:
+            step: Says how many optimizer steps are finished.
+
+        Raises:
+            OutOfMemory: If there is too little memory for the latter.
+        """
+        try:
+            yield
+        except OutOfMemory:
+            raise
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(
+                f"out of memory after step {step()}, where the state of the run is kept\n"
+                f"  {self._room(error)}\n{self._advice(*step_options(self, updating=True))}"
+            ) from error
+
+    def _room(self, error: BaseException, words: str = "") -> str:
+        """How much was asked for, and what is left of the run."""
+        kept = f"; {words}the checkpoints of earlier steps are kept" if self.kept else ""
+        return f"{_asked(error)}{self.settings.device}{kept}"
+
+    def _advice(self, resumed: Sequence[str], fresh: Sequence[str]) -> str:
+        if not self.kept:
+            options = (f"    {option}" for option in (*resumed, *fresh))
+            return "\n".join(["  what takes less:", *options])
+        lines = []
+        if resumed:
+            lines += ["  what takes less, and this run can go on with (--resume):"]
+            lines += [f"    {option}" for option in resumed]
+        if fresh:
+            lines += ["  what takes less, in a new run:", *(f"    {option}" for option in fresh)]
+        return "\n".join([*lines, "  bertmod plan says beforehand what a recipe takes"])
 
 
 def step_options(use: MemoryUse, *, updating: bool = False) -> tuple[list[str], list[str]]:
@@ -161,16 +200,6 @@ def evaluation_options(use: MemoryUse) -> tuple[list[str], list[str]]:
     smaller = [f"evaluation.batch_size {size // 2}: the same scores"] if size > 1 else []
     half = ['training.precision "bf16": activations of half the size']
     return smaller, [*(half if use.settings.precision == "fp32" else []), _SHORTER]
-
-
-def _advice(resumed: Sequence[str], fresh: Sequence[str]) -> str:
-    lines = []
-    if resumed:
-        lines += ["  what takes less, and this run can go on with (--resume):"]
-        lines += [f"    {option}" for option in resumed]
-    if fresh:
-        lines += ["  what takes less, in a new run:", *(f"    {option}" for option in fresh)]
-    return "\n".join([*lines, "  bertmod plan says beforehand what a recipe takes"])
 
 
 _SHORTER = "a smaller data.max_length: longer rows are cut"

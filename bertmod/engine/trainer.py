@@ -112,7 +112,8 @@ class Trainer:
         self._groups = self._masters.groups
         self._idle = IdleRule(self._groups, users, self.settings.idle)
         self._average = WeightAverage(self._groups, settings.ema)
-        self._memory = MemoryUse(self.model, tuple(tasks), self.settings, ranks.size)
+        kept = folder is not None or not ranks.is_main
+        self._memory = MemoryUse(model, tuple(tasks), self.settings, ranks.size, kept=kept)
         self._early = EarlyStop({task.id: task.patience for task in tasks})
         self._limit = TimeLimit(settings.max_minutes)
         self._optimizer = optimizer(self._groups)
@@ -187,7 +188,8 @@ class Trainer:
         progress.start(self.step)
         try:
             self._limit.start()
-            with SignalWatch(tells=self._ranks.is_main) as signals, self._ranks.messages():
+            watch = SignalWatch(tells=self._ranks.is_main)
+            with watch as signals, self._memory.run(lambda: self.step), self._ranks.messages():
                 self._loop(progress, signals)
             return self.results()
         except OSError as error:

@@ -17,6 +17,7 @@ import torch
 from bertmod.assemble.components import encoder_names
 from bertmod.assemble.run import Assembled
 from bertmod.engine.evaluate import EvaluationSettings, decode
+from bertmod.engine.out_of_memory import MemoryUse
 from bertmod.engine.trainer import Trainer
 from bertmod.model.canonical import canonical_tensors
 from bertmod.planning.heaviest import (
@@ -122,9 +123,11 @@ def _acts(
             trainer.settings.precision,
             trainer.settings.layout,
         )
+        use = MemoryUse(trainer.model, assembled.tasks, trainer.settings, kept=False)
+        answer = partial(decode, trainer.model, evaluation.task, features=features)
         yield (
             f"an evaluation of {evaluation.task} with {_words(evaluation)}",
-            partial(decode, trainer.model, evaluation.task, features=features, settings=settings),
+            use.evaluation(trainer.step)(partial(answer, settings=settings)),
         )
     names = encoder_names(assembled.recipe)
     yield "keeping the encoder", partial(canonical_tensors, trainer.model.encoder, names)

@@ -10,13 +10,15 @@ from torch.nn import Module
 
 from bertmod.contracts.encoder import Encoder
 from bertmod.engine.gradient_sums import BUCKET
+from bertmod.engine.sharding import give_back_freed_memory
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.planning.memory import Memory
 
 
-def load_libraries(parallel: str) -> None:
-    """Import what one of several processes does, beside what one alone imports."""
+def prepare_process(parallel: str) -> None:
+    """Import what one of several processes does, and have its memory managed likewise."""
     if parallel == "fsdp":
+        give_back_freed_memory()
         import_module("torch.distributed.fsdp")
         import_module("torch.distributed.checkpoint.hf_storage")
 
@@ -50,12 +52,11 @@ def of_one_process(
 def _together(model: MultiTaskModel) -> int:
     """Bytes that are put together for a forward and backward pass, with gradients.
 
-    These are the parameters outside the encoder's blocks, and two blocks: the message that brings
-    them, what is taken out of it, and their gradients in both forms.
+    These are the parameters outside the encoder's blocks, and two blocks.
     """
     blocks = [_bytes(block) for block in cast(Encoder, model.encoder).blocks]
     root = _bytes(model) - sum(blocks)
-    return 4 * (root + 2 * max(blocks, default=0))
+    return 2 * (root + 2 * max(blocks, default=0))
 
 
 def _bytes(module: Module) -> int:

@@ -20,17 +20,21 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
 PEAK = re.compile(
-    r"peak memory of the process, predicted: ([\d,]+) MiB, in .*\n  libraries ([\d,]+) MiB, "
+    r"peak memory of .*process(?:es)?, predicted: ([\d,]+) MiB, in .*\n  libraries ([\d,]+) MiB, "
 )
+STEPS = 18
+"""Steps of a run, of which a plan makes 15."""
+
 RUN = """
 import sys
 from bertmod.cli.program import main
 from bertmod.planning.process import process_peak
 status = main(sys.argv[1:])
-print("peak", process_peak())
+print(f"\\npeak {process_peak()}\\n", end="", flush=True)
 sys.exit(status)
 """
 
+HOULSBY = {"name": "bottleneck", "bottleneck_size": 64}
 PALS = {"name": "pals", "bottleneck_size": 96, "num_heads": 8}
 STRANGER = """
 from bertmod import EmptyConfig, OptimizerSpec, hookimpl
@@ -90,7 +94,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def held(cache, data, stranger, tmp_path):
     """Plans and runs a recipe with an encoder of 21 million parameters, 8 of them positions."""
 
-    def compare(**keys) -> Held:
+    def compare(processes=1, **keys) -> Held:
         recipe = {
             "tasks": [{"name": "rte"}, {"name": "cola"}],
             "encoder": {
@@ -100,13 +104,14 @@ def held(cache, data, stranger, tmp_path):
                 "num_attention_heads": 8,
                 "intermediate_size": 2048,
                 "max_position_embeddings": 16384,
+                **keys.pop("encoder", {}),
             },
             "data": {"dir": str(data), "max_length": 32, **keys.get("data", {})},
             "trackers": [],
             **{key: value for key, value in keys.items() if key != "data"},
             "training": {
                 "num_epochs": 1,
-                "steps_per_epoch": 18,
+                "steps_per_epoch": STEPS,
                 "global_batch_size": 8,
                 "precision": "fp32",
                 "device": "cpu",
@@ -134,11 +139,15 @@ def held(cache, data, stranger, tmp_path):
             assert done.returncode == 0, done.stderr
             return done.stdout
 
-        found = PEAK.search(said("-m", "bertmod", "plan", "recipe.json"))
+        (tmp_path / "run.py").write_text(RUN)
+        found = PEAK.search(said("-m", "bertmod", "plan", "recipe.json", "--nproc", f"{processes}"))
         assert found is not None
         predicted, libraries = (int(number.replace(",", "")) for number in found.groups())
-        run = ("run", "recipe.json", "--output", "run", "--quiet")
-        peak = int(said("-c", RUN, *run).rpartition("peak ")[2]) / MIB
+        torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", f"{processes}")
+        run = ("run.py", "run", "recipe.json", "--output", "run", "--quiet")
+        told = said(*(torchrun if processes > 1 else ()), *run)
+        peak = max(map(int, re.findall(r"^peak (\d+)$", told, re.MULTILINE))) / MIB
+        print(f"MiB: libraries {libraries}, predicted {predicted}, measured {peak:.0f}")
         return Held(predicted - libraries, peak - libraries)
 
     return compare
@@ -147,7 +156,10 @@ def held(cache, data, stranger, tmp_path):
 @pytest.mark.parametrize(
     "keys",
     [
-        pytest.param({"optimizer": {"name": "adamw"}}, id="fp32"),
+        pytest.param(
+            {"optimizer": {"name": "adamw"}, "training": {"steps_per_epoch": 60}},
+            id="fp32, many more steps than a plan's",
+        ),
         pytest.param(
             {
                 "training": {"precision": "bf16", "gradient_accumulation_steps": 4, "ema": 0.9},
@@ -156,6 +168,17 @@ def held(cache, data, stranger, tmp_path):
             id="bf16 accumulated averaged",
         ),
         pytest.param({"freeze": "encoder", "adapters": [PALS]}, id="frozen with adapters"),
+        pytest.param(
+            {"freeze": "encoder_except_layer_norm", "adapters": [HOULSBY]}, id="bottlenecks"
+        ),
+        pytest.param(
+            {
+                "processes": 2,
+                "encoder": {"num_hidden_layers": 6, "max_position_embeddings": 2048},
+                "training": {"parallel": "fsdp"},
+            },
+            id="fsdp",
+        ),
         pytest.param(
             {"training": {"activation_checkpointing": True, "global_batch_size": 24}},
             id="activations again",

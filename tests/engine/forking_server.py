@@ -1,6 +1,6 @@
 """Runs the program in forks, so that PyTorch is imported once for many runs.
 
-Reads one JSON request per line, answers with the exit status; see ``Program`` in conftest.py.
+Reads one JSON request per line, answers with the exit status; see ``Program`` in program.py.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ def every_damage(folder):
         yield f"{path.name} missing", path.unlink
         yield f"{path.name} empty", lambda path=path: path.write_bytes(b"")
         yield f"{path.name} shorter", lambda path=path: path.write_bytes(path.read_bytes()[:-1])
-        for place in range(0, size, max(size // 25, 1)):
+        many = 25 if path.name != "manifest.json" else size
+        for place in range(0, size, max(size // many, 1)):
 
             def flip(path=path, place=place):
                 content = bytearray(path.read_bytes())
@@ -66,25 +67,13 @@ def test_whatever_is_damaged_the_one_before_is_used(checkpoints, caplog) -> None
     for what, damage in list(every_damage(newest)):
         damage()
         caplog.clear()
-        harmless = what.startswith("manifest.json byte") and _same_manifest(newest, whole)
-        found = load_newest(checkpoints)
-        assert found.step == (8 if harmless else 4), what
-        if not harmless:
-            assert str(newest) in caplog.text, what
-            assert "trying the one before" in caplog.text
-            assert caplog.records[0].levelno == logging.WARNING
+        assert load_newest(checkpoints).step == 4, what
+        assert str(newest) in caplog.text, what
+        assert "trying the one before" in caplog.text
+        assert caplog.records[0].levelno == logging.WARNING
         for path, content in whole.items():
             path.write_bytes(content)
     assert load_newest(checkpoints).step == 8
-
-
-def _same_manifest(newest, whole) -> bool:
-    """Whether a flipped byte (a blank, a hash's name) left the manifest's meaning alone."""
-    path = newest / "manifest.json"
-    try:
-        return json.loads(path.read_text()) == json.loads(whole[path])
-    except ValueError:
-        return False
 
 
 def test_all_damaged(checkpoints) -> None:
@@ -97,7 +86,11 @@ def test_all_damaged(checkpoints) -> None:
 
 def test_a_newer_format_is_refused_and_not_passed_over(checkpoints) -> None:
     path = checkpoints / "step-00000008" / "manifest.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 3'))
+    manifest = json.loads(path.read_text()) | {"format_version": 3}
+    path.write_text(json.dumps(manifest))
+    assert load_newest(checkpoints).step == 4, "the number alone is damage"
+    del manifest["digest"]
+    path.write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError) as error:
         load_newest(checkpoints)
     assert str(error.value) == (

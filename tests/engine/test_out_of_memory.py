@@ -18,6 +18,7 @@ from bertmod.engine.out_of_memory import (
     is_out_of_memory,
     step_options,
 )
+from bertmod.engine.run_folder import RunFolder
 
 MORE_STEPS = (
     "training.gradient_accumulation_steps 2: micro-batches of 4 rows, the same step up to rounding "
@@ -146,13 +147,32 @@ def test_an_update_without_memory(toy) -> None:
         trainer.train_step()
     assert str(caught.value).splitlines() == [
         "out of memory in step 1, task flag: the optimizer's update",
-        "  no room for 381,469,726.6 MiB more on cpu; the step was not finished, and the "
-        "checkpoints of earlier steps are kept",
+        "  no room for 381,469,726.6 MiB more on cpu",
+        "  what takes less:",
+        f"    {FREEZE}",
+    ], "nothing is kept where there is no run folder, as in a plan"
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+class Hungry:
+    """Writes no state: there is no memory for it."""
+
+    def encoder_hash(self) -> str:
+        raise MemoryError
+
+
+def test_a_state_that_cannot_be_kept(toy, tmp_path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        trainer = toy.trainer(folder=folder, writer=Hungry())
+        with pytest.raises(OutOfMemory) as caught:
+            trainer.fit()
+    assert str(caught.value).splitlines() == [
+        "out of memory after step 6, where the state of the run is kept",
+        "  no memory left on cpu; the checkpoints of earlier steps are kept",
         "  what takes less, in a new run:",
         f"    {FREEZE}",
         "  bertmod plan says beforehand what a recipe takes",
     ]
-    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_other_errors_stay_what_they_are(toy) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint import filesystem, hf_storage
 from torch.distributed.device_mesh import init_device_mesh
@@ -133,6 +134,18 @@ def test_the_same_state_twice_gives_the_same_files(checkpoints, in_processes, tm
     in_processes(lambda ranks: save(ranks, again, 8))
     for path in (checkpoints / "step-00000008").iterdir():
         assert (again / "step-00000008" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_large_state_is_written_in_several_files(in_processes, tmp_path, monkeypatch) -> None:
+    """torch has a file twice in memory before it is written, so that files should not be large."""
+    monkeypatch.setattr(sharded_files, "FILE_BYTES", 100)
+    in_processes(lambda ranks: save(ranks, tmp_path, 8))
+    files = list((tmp_path / "step-00000008").glob("*.safetensors"))
+    assert len(files) > 6
+    for path in files:
+        found = load_file(path)
+        assert len(found) == 1 or sum(each.nbytes for each in found.values()) <= 2 * 100
+    assert_same(whole(load_newest(tmp_path)), tensors(8))
 
 
 def test_one_process_reads_it_whole(checkpoints) -> None:
