@@ -221,7 +221,6 @@ class OptimizerSpec(Spec):
     Attributes:
         build: (config, sequence of ``ParameterGroup``) to a ``torch.optim.Optimizer``.
         per_parameter: Whether each parameter's update depends on that parameter alone.
-        whole_tensors: Whether it reads parameters whole, as norms do: none may be shared out.
         state_per_parameter: Bytes of state per trainable parameter, for memory estimates.
         check: Problems of the options among themselves.
     """
@@ -239,7 +238,6 @@ class OptimizerSpec(Spec):
 
     build: Callable[[Config, Any], Any]
     per_parameter: bool = False
-    whole_tensors: bool = False
     state_per_parameter: int = 8
     check: Callable[[Config], Problems] = no_problems
 

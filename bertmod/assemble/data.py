@@ -286,6 +286,18 @@ def found_labels(prepared: Iterable[PreparedTask]) -> list[str]:
     return lines
 
 
+def found_texts(prepared: Iterable[PreparedTask]) -> list[str]:
+    """What the tasks that train know of their training data, a line each."""
+    lines = {
+        f"task {each.slot.id}: {line}": None
+        for each in prepared
+        if each.slot.trains and isinstance(each.task, PhasedTask)
+        for phase in each.task.phases(each.seed)
+        for line in phase.about
+    }
+    return list(lines)
+
+
 def data_files(prepared: Iterable[PreparedTask]) -> list[Path]:
     """Every train and dev file that the tasks read, each once."""
     found = {

@@ -43,7 +43,7 @@ def plan(
     """Print parameters, steps, expected updates, cut rows, memory and measured time."""
     resolved = resolve_from_cli(recipe, data=data, checkpoint=checkpoint, overrides=set_)
     require_processes(resolved, nproc)
-    from bertmod.assemble.data import found_labels
+    from bertmod.assemble.data import found_labels, found_texts
     from bertmod.assemble.run import assemble
     from bertmod.planning.plan import make_plan, render_plan
     from bertmod.planning.process import process_peak
@@ -54,9 +54,10 @@ def plan(
     libraries = process_peak() or 0
     resolved, notes = _on_this_machine(resolved)
     assembled = assemble(resolved, invocation().registry, strict_data=strict_data)
-    labels = found_labels(assembled.prepared.values())
+    tasks = assembled.prepared.values()
+    found = [*found_labels(tasks), *found_texts(tasks)]
     plan = make_plan(assembled, libraries=libraries, processes=nproc)
-    print("\n".join([resolved.title, *notes, *labels, render_plan(plan)]))
+    print("\n".join([resolved.title, *notes, *found, render_plan(plan)]))
 
 
 def _on_this_machine(recipe: ResolvedRecipe) -> tuple[ResolvedRecipe, list[str]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bertmod.cli.invocation import invocation
 from bertmod.cli.pretraining_options import (
@@ -31,6 +32,11 @@ from bertmod.cli.pretraining_options import (
 )
 from bertmod.cli.terminal import show_warnings
 from bertmod.cli.trained_options import progress
+from bertmod.errors import DataError
+
+if TYPE_CHECKING:
+    from bertmod.pretraining.make import Vocabulary
+    from bertmod.pretraining.options import PretrainingOptions
 
 
 def pretraining_data(
@@ -58,8 +64,7 @@ def pretraining_data(
     from bertmod.data.unfinished import partial_folder
     from bertmod.pretraining.make import make_pretraining_data, open_vocabulary
     from bertmod.pretraining.options import PretrainingOptions
-    from bertmod.pretraining.statistics import statistics_lines
-    from bertmod.wording import counted
+    from bertmod.pretraining.records import are_records
 
     show_warnings()
     options = PretrainingOptions(
@@ -78,6 +83,9 @@ def pretraining_data(
         shard_instances=shard_instances,
     )
     vocabulary = open_vocabulary(vocab, invocation().registry, lower_case=do_lower_case)
+    if are_records(corpus):
+        _take_in(corpus, vocabulary, output, options, resume=resume)
+        return
     with _stoppable(partial_folder(output)):
         statistics = make_pretraining_data(
             corpus,
@@ -88,9 +96,43 @@ def pretraining_data(
             resume=resume,
             progress=progress,
         )
+    _tell(output, statistics, options)
+
+
+def _tell(output: Path, statistics: Mapping[str, Any], options: PretrainingOptions) -> None:
+    """Say what was made."""
+    from bertmod.pretraining.statistics import statistics_lines
+    from bertmod.wording import counted
+
     for line in statistics_lines(statistics, options):
         print(line, file=sys.stderr)
     print(f"{output}: {counted(statistics['instances'], 'instance')}", file=sys.stderr)
+
+
+def _take_in(
+    corpus: list[str],
+    vocabulary: Vocabulary,
+    output: Path,
+    options: PretrainingOptions,
+    *,
+    resume: bool,
+) -> None:
+    """Make memory-mapped instances of Google's records."""
+    from bertmod.pretraining.records import take_in_records
+    from bertmod.wording import counted
+
+    if resume or options != type(options)(shard_instances=options.shard_instances):
+        raise DataError(
+            f"{corpus[0]}: records are made already, and are taken as they are\n"
+            "  accepted beside them: --vocab, --output, --do-lower-case and --shard-instances"
+        )
+    size = options.shard_instances
+    found = take_in_records(corpus, vocabulary, output, shard_instances=size, progress=progress)
+    print(
+        f"{output}: {counted(found['instances'], 'instance')}, {found['mean_length']:.1f} tokens "
+        f"on the average, {found['masked_share']:.1%} of them masked",
+        file=sys.stderr,
+    )
 
 
 @contextmanager

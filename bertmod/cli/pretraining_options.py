@@ -12,7 +12,7 @@ CorpusArgument = Annotated[
     typer.Argument(
         metavar="CORPUS...",
         help="UTF-8 text files or globs, .gz too: a sentence a line, a blank line between "
-        "documents.",
+        "documents; or Google's .tfrecord files, to be memory-mapped.",
     ),
 ]
 VocabOption = Annotated[

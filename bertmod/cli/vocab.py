@@ -28,7 +28,8 @@ from bertmod.errors import DataError
 from bertmod.wording import counted, listed, table
 
 if TYPE_CHECKING:
-    from bertmod.pretraining.vocabularies import Extended, TokenizerSlot
+    from bertmod.pretraining.tokenizer_slot import TokenizerSlot
+    from bertmod.pretraining.vocabularies import Extended
 
 MODES = {
     "--size": (("--size", "--output"), ("--unused", "--alphabet")),
@@ -94,7 +95,7 @@ def _refuse(mode: str, stated: Mapping[str, Any]) -> None:
 
 
 def _slot(path: Path, lower_case: bool | None) -> TokenizerSlot:
-    from bertmod.pretraining.vocabularies import wordpiece
+    from bertmod.pretraining.tokenizer_slot import wordpiece
 
     return wordpiece(invocation().registry, path, lower_case=lower_case)
 
@@ -158,7 +159,8 @@ def _extend_checkpoint(
     from bertmod.convert.conversion import convert, writable
     from bertmod.convert.extended import Extension
     from bertmod.data.new_folder import require_new
-    from bertmod.pretraining.vocabularies import TokenizerSlot, extend_vocabulary, vocabulary_file
+    from bertmod.pretraining.tokenizer_slot import TokenizerSlot
+    from bertmod.pretraining.vocabularies import extend_vocabulary, vocabulary_file
     from bertmod.recipe.opened import open_checkpoint
 
     registry, output = invocation().registry, stated["--output"]

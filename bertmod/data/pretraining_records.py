@@ -108,6 +108,32 @@ def read_records(
         ) from error
 
 
+def record_lengths(path: Path) -> tuple[int, int]:
+    """Tokens and masked positions of the first record of a file, as they are padded.
+
+    Args:
+        path: A TFRecord file.
+
+    Raises:
+        DataError: If TensorFlow is not installed, or there is no record of Google's.
+    """
+    tf = tensorflow(f"{path}: reading TFRecord files")
+    try:
+        text = next(iter(tf.data.TFRecordDataset(str(path)).take(1)), None)
+        row = {} if text is None else _parsed(tf, text.numpy())
+    except (tf.errors.OpError, OSError) as error:
+        said = getattr(error, "message", "") or str(error)
+        raise DataError(
+            f"{path}: cannot be read: {said.splitlines()[0]}\n"
+            "  the file is cut off or no TFRecord file; make it again"
+        ) from error
+    missing = [name for name in (*ROW_KEYS, *MASK_KEYS, WEIGHTS_KEY, LABEL_KEY) if name not in row]
+    if missing:
+        what = "no record in it" if text is None else f"its records lack {', '.join(missing)}"
+        raise DataError(f"{path}: {what}\n  name what create_pretraining_data.py wrote")
+    return len(row[ROW_KEYS[0]]), len(row[MASK_KEYS[0]])
+
+
 def _padded(
     arrays: Mapping[str, np.ndarray], max_seq_length: int, max_predictions_per_seq: int
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -140,7 +166,12 @@ def _example(tf: Any, row: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _parsed(tf: Any, text: bytes) -> dict[str, np.ndarray]:
-    features = tf.train.Example.FromString(text).features.feature
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        features = tf.train.Example.FromString(text).features.feature
+    except DecodeError:
+        raise OSError("a record that is no tf.train.Example") from None
     return {
         name: np.array(feature.float_list.value, np.float32)
         if name == WEIGHTS_KEY

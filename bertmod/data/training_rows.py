@@ -51,10 +51,12 @@ class Phase:
     Attributes:
         rows: The features.
         share: Share of the run's steps, in (0, 1].
+        about: What is known of them beside their number, a line each, for who plans a run.
     """
 
     rows: TrainingRows
     share: float = 1.0
+    about: Sequence[str] = ()
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ import numpy as np
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.data.masking import MaskPieces, mask_pieces
 from bertmod.pretraining.options import PretrainingOptions
-from bertmod.pretraining.stored import Corpus, Plan
+from bertmod.pretraining.stored import Corpus, Plan, piece_dtype
 from bertmod.pretraining.words import Words
 
 
@@ -56,7 +56,7 @@ class Job:
     @cached_property
     def dtype(self) -> np.dtype[np.integer]:
         """Of stored pieces."""
-        return np.dtype(np.uint16 if self.tokenizer.vocab_size <= 1 << 16 else np.int32)
+        return piece_dtype(self.tokenizer.vocab_size)
 
     @cached_property
     def text(self) -> Corpus:

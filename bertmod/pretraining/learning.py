@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Pipeline
 from tokenizers import models, pre_tokenizers, trainers
 
 from bertmod.errors import DataError
-from bertmod.pretraining.make import Progress, no_progress
+from bertmod.pretraining.progress import Progress, no_progress
 from bertmod.pretraining.word_counts import WordCounts
 from bertmod.wording import counted
 

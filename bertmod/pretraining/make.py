@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import bertmod
 from bertmod.contracts.tokenizer import Tokenizer
@@ -22,33 +22,20 @@ from bertmod.pretraining.corpus import Slice, corpus_files, slices
 from bertmod.pretraining.google import plan_as_google
 from bertmod.pretraining.job import Job
 from bertmod.pretraining.options import PretrainingOptions
+from bertmod.pretraining.progress import Progress, no_progress
 from bertmod.pretraining.rows import document_groups, plan_documents
 from bertmod.pretraining.shards import join_plan, shards_of, write_shard
 from bertmod.pretraining.statistics import statistics_of, warnings_of
 from bertmod.pretraining.store import corpus_facts, join_parts
 from bertmod.pretraining.stored import ROWS_FILE
+from bertmod.pretraining.tokenizer_slot import Installed, wordpiece
 from bertmod.pretraining.tokenizing import load_segmenter, tokenize_slice
 from bertmod.pretraining.workers import Run, crew
-from bertmod.specs import TokenizerSpec
 
 FREE = frozenset({"corpus", "vocab"})
 """What may have moved when output is gone on with: its content is known by its hash."""
 
 _log = logging.getLogger("bertmod")
-
-
-class Progress(Protocol):
-    """Shows how far it is: a number of units, what is done with them, and what they are."""
-
-    def __call__(
-        self, total: int, what: str, *, unit: str
-    ) -> AbstractContextManager[Callable[[int], object]]: ...
-
-
-class Installed(Protocol):
-    """What is installed: a ``Registry``."""
-
-    def get(self, kind: str, name: str, *, near: str | None = None) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -66,13 +53,6 @@ class Vocabulary:
     tokenizer: Tokenizer
 
 
-@contextmanager
-def no_progress(total: int, what: str, *, unit: str) -> Iterator[Callable[[int], object]]:
-    """Shows nothing."""
-    del total, what, unit
-    yield lambda _: None
-
-
 def open_vocabulary(path: Path, registry: Installed, *, lower_case: bool | None) -> Vocabulary:
     """The tokenizer of a vocabulary file.
 
@@ -84,20 +64,14 @@ def open_vocabulary(path: Path, registry: Installed, *, lower_case: bool | None)
     Raises:
         DataError: If it cannot be read, or cannot serve to mask pieces.
     """
-    spec = cast(TokenizerSpec, registry.get("tokenizer", "wordpiece", near="bertmod").spec)
-    config = spec.config.model_validate({"vocab": str(path), "lower_case": lower_case})
-    problems = spec.check(config)
-    if problems:
-        lines = [line for each in problems for line in (each.what, *each.more)]
-        raise DataError("\n  ".join([f"{path}: {lines[0]}", *lines[1:]]))
-    config = spec.complete(config)
-    tokenizer = cast(Tokenizer, spec.build(config))
+    slot = wordpiece(registry, path, lower_case=lower_case)
+    tokenizer = slot.build()
     if "[MASK]" not in tokenizer.special:
         raise DataError(
             f"{path}: the vocabulary lacks [MASK], which stands for masked pieces\n"
             "  is this the vocab.txt of a model that was pre-trained on masked pieces?"
         )
-    return Vocabulary(path, cast(Any, config).lower_case, tokenizer)
+    return Vocabulary(path, slot.config.lower_case, tokenizer)
 
 
 def make_pretraining_data(
@@ -108,6 +82,7 @@ def make_pretraining_data(
     *,
     num_workers: int = 1,
     resume: bool = False,
+    title: str = "",
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Write instances for pre-training.
@@ -122,6 +97,7 @@ def make_pretraining_data(
         options: What the data is made like.
         num_workers: Processes, at least 1.
         resume: Whether to go on with what an interruption left.
+        title: What warnings call the corpus; empty: by its files' names.
         progress: Shows how far it is.
 
     Returns:
@@ -136,11 +112,11 @@ def make_pretraining_data(
     if options.form == "tfrecord":
         tensorflow("--format tfrecord")
     unfinished = Unfinished(out, resume=resume)
-    facts = _facts(files, vocabulary)
+    facts = data_facts(files, vocabulary)
     asked = {**facts, **{f"options.{name}": value for name, value in options.as_json().items()}}
     parts = slices(files)
     if not parts:
-        raise DataError(f"{', '.join(map(str, files))}: no text to make instances of")
+        raise DataError(f"{_named(files)}: no text to make instances of")
     with unfinished.opened(asked, free=FREE) as folder:
         job = Job(folder, options, vocabulary.tokenizer)
         for each in (job.corpus, job.plan, job.output, job.reports):
@@ -149,13 +125,23 @@ def make_pretraining_data(
             text = _tokenized(job, parts, run, progress)
             num_rows = _planned(job, text, run, progress)
             counts, shards = _written(job, num_rows, run, progress)
-        statistics = statistics_of(text, counts)
+        statistics = statistics_of({**text, **_longest(text, title)}, counts)
         header = {**facts, "options": options.as_json(), "shards": shards, "statistics": statistics}
         write_file(job.output / HEADER_FILE, json.dumps(header, indent=2) + "\n")
         unfinished.finish(job.output.name)
     for warning in warnings_of(statistics, options):
-        _log.warning("%s: %s", out, warning)
+        _log.warning("%s: %s", title or _named(files), warning)
     return statistics
+
+
+def _longest(facts: Mapping[str, Any], title: str) -> dict[str, Any]:
+    pieces, path, line = facts["longest_sentence"]
+    return {"longest_sentence": [pieces, title or path, line]}
+
+
+def _named(files: Sequence[Path]) -> str:
+    """Files in a message."""
+    return ", ".join(map(str, files[:4])) + (" ..." if len(files) > 4 else "")
 
 
 @contextmanager
@@ -170,8 +156,16 @@ def _begun(job: Job) -> Iterator[None]:
         raise
 
 
-def _facts(files: Sequence[Path], vocabulary: Vocabulary) -> dict[str, Any]:
-    """What the output is a function of beside the options, and where that came from."""
+def data_facts(files: Sequence[Path], vocabulary: Vocabulary) -> dict[str, Any]:
+    """What data is a function of beside the options, and where that came from, for its header.
+
+    Args:
+        files: Text files, or files of records.
+        vocabulary: The vocabulary.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
     tokenizer = vocabulary.tokenizer
     return {
         "format": FORMAT,
@@ -201,15 +195,15 @@ def _tokenized(
         join_parts(job, parts)
     facts = corpus_facts(job)
     assert facts is not None
-    _require_documents(job, facts, list(dict.fromkeys(str(part.path) for part in parts)))
+    _require_documents(job, facts, list(dict.fromkeys(part.path for part in parts)))
     return facts
 
 
-def _require_documents(job: Job, facts: Mapping[str, Any], titles: Sequence[str]) -> None:
+def _require_documents(job: Job, facts: Mapping[str, Any], files: Sequence[Path]) -> None:
     """Refuse one document where random next sentences come from others."""
     if facts["documents"] > 1:
         return
-    names = ", ".join(titles[:4])
+    names = _named(files)
     cause = "one document: no blank line stands between sentences"
     if job.options.random == "google":
         _log.warning("%s: %s; every random next sentence is from that same document", names, cause)

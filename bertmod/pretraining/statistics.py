@@ -15,7 +15,7 @@ def statistics_of(corpus: Mapping[str, Any], counts: Sequence[Mapping[str, int]]
     """What is known of the corpus and of its instances, by name.
 
     Args:
-        corpus: Counts of documents, sentences and pieces.
+        corpus: Counts of documents, sentences, words and pieces.
         counts: Those of each shard.
     """
     total = {name: sum(each[name] for each in counts) for name in counts[0]}
@@ -27,14 +27,25 @@ def statistics_of(corpus: Mapping[str, Any], counts: Sequence[Mapping[str, int]]
         "masked_share": None if masked is None else masked / total["tokens"],
         "random_next_share": total["random_next"] / total["instances"],
         "unknown_share": corpus["unknown_pieces"] / corpus["pieces"],
+        "fertility": corpus["pieces"] / corpus["words"],
+        # A word that the vocabulary cannot cut is one piece, [UNK].
+        "unknown_words_share": corpus["unknown_pieces"] / corpus["words"],
     }
+
+
+def vocabulary_fit(statistics: Mapping[str, Any]) -> str:
+    """How the vocabulary cuts the corpus, in words."""
+    return (
+        f"{statistics['fertility']:.3f} pieces a word, "
+        f"{statistics['unknown_words_share']:.3%} of the words are [UNK]"
+    )
 
 
 def statistics_lines(statistics: Mapping[str, Any], options: PretrainingOptions) -> list[str]:
     """The statistics as lines for a reader."""
     rows = [
         ("corpus", _corpus(statistics)),
-        ("unknown pieces", f"{statistics['unknown_share']:.2%}"),
+        ("vocabulary", vocabulary_fit(statistics)),
         ("instances", f"{statistics['instances']:,}"),
         ("mean length", f"{statistics['mean_length']:.1f} tokens"),
     ]
@@ -45,13 +56,13 @@ def statistics_lines(statistics: Mapping[str, Any], options: PretrainingOptions)
         rows.append(("masked tokens", "none yet: dynamic"))
     else:
         rows.append(("masked tokens", f"{statistics['masked_share']:.1%}"))
-    rows.append(("masks cut", f"{statistics['cut_masks']:,} of {statistics['wanted_masks']:,}"))
+        rows.append(("masks cut", f"{statistics['cut_masks']:,} of {statistics['wanted_masks']:,}"))
     return table(rows)
 
 
 def warnings_of(statistics: Mapping[str, Any], options: PretrainingOptions) -> Iterator[str]:
     """What a reader may not have meant."""
-    if statistics["cut_masks"]:
+    if statistics["cut_masks"] and options.masking == "static":
         most = options.max_predictions_per_seq
         yield (
             f"--max-predictions-per-seq {most} cut {statistics['cut_masks']:,} of "
@@ -74,5 +85,5 @@ def warnings_of(statistics: Mapping[str, Any], options: PretrainingOptions) -> I
 
 
 def _corpus(statistics: Mapping[str, Any]) -> str:
-    nouns = {"documents": "document", "sentences": "sentence", "pieces": "piece"}
+    nouns = {name: name.removesuffix("s") for name in ("documents", "sentences", "words", "pieces")}
     return ", ".join(counted(statistics[name], noun) for name, noun in nouns.items())

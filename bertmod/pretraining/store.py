@@ -76,6 +76,7 @@ class _Joint:
     num_sentences: int = 0
     num_tokens: int = 0
     num_documents: int = 0
+    num_words: int = 0
     num_unknown: int = 0
     num_without: int = 0
     num_cut: int = 0
@@ -112,6 +113,7 @@ class _Joint:
             self.begins_next = facts["blank_at_end"]
         else:
             self.begins_next |= facts["blank_at_end"]
+        self.num_words += facts["words"]
         self.num_unknown += facts["unknown"]
         self.num_without += facts["without_pieces"]
         pieces, line = facts["longest"]
@@ -131,6 +133,7 @@ class _Joint:
         return {
             "documents": self.num_documents,
             "sentences": self.num_sentences,
+            "words": self.num_words,
             "pieces": self.num_tokens,
             "unknown_pieces": self.num_unknown,
             "lines_without_pieces": self.num_without,

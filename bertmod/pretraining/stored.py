@@ -92,6 +92,11 @@ class Plan:
         )
 
 
+def piece_dtype(vocab_size: int) -> np.dtype[np.integer]:
+    """Of stored pieces: the smallest that has room for a vocabulary."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.int32)
+
+
 def write_raw(path: Path, array: np.ndarray) -> None:
     """Write an array's bytes, aside at first, so that the file is whole or not there.
 

@@ -60,13 +60,13 @@ class _Part:
         self._tokenizer, self._words = job.tokenizer, job.words
         self._unknown = job.tokenizer.special["[UNK]"]
         self._segmenter = load_segmenter(job.options.segmenter)
-        self._begins_word = ~job.pieces.continues if self._segmenter else None
+        self._begins_word = ~job.pieces.continues
         self._tokens: list[np.ndarray] = []
         self._continues: list[np.ndarray] = []
         self._lengths: list[np.ndarray] = []
         self._begins: list[np.ndarray] = []
         self._blank_before = False
-        self._num_lines = self._num_unknown = self._num_without = 0
+        self._num_lines = self._num_words = self._num_unknown = self._num_without = 0
         self._longest = (0, 0)
         for lines in line_blocks(part):
             self._add(lines)
@@ -88,6 +88,7 @@ class _Part:
             "path": str(self._path),
             "lines": self._num_lines,
             "blank_at_end": self._blank_before,
+            "words": self._num_words,
             "unknown": self._num_unknown,
             "without_pieces": self._num_without,
             "longest": self._longest,
@@ -112,6 +113,7 @@ class _Part:
             line = int(np.flatnonzero(~blank)[worst])
             self._longest = int(length_N[worst]), self._num_lines + line + 1
         self._num_lines += len(lines)
+        self._num_words += int(self._begins_word[tokens].sum())
         self._num_unknown += int((tokens == self._unknown).sum())
         self._num_without += int((length_N == 0).sum())
         self._tokens.append(tokens)
@@ -129,7 +131,6 @@ class _Part:
     def _word_parts(self, texts: Sequence[str], table: PieceTable) -> np.ndarray:
         """Whether a piece goes on with a word of the segmenter or of the tokenizer, bool."""
         assert self._segmenter is not None
-        assert self._begins_word is not None
         word_T = np.zeros(len(table.ids), np.int64)
         for number, text in enumerate(texts):
             words = list(self._segmenter(text))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from bertmod.contracts.tokenizer import Tokenizer
 from bertmod.data.durable import write_file
@@ -18,9 +17,9 @@ from bertmod.model.tokenizer_files import tokenizer_files
 from bertmod.pretraining.extending import Placed, place_words
 from bertmod.pretraining.fertility import Fertility, fertility
 from bertmod.pretraining.learning import Learned, VocabularyOptions, learn_pieces, marks
-from bertmod.pretraining.make import Installed, Progress, no_progress
-from bertmod.pretraining.word_counts import WordSplitter, count_words, no_room, temporary_folder
-from bertmod.specs import TokenizerSpec
+from bertmod.pretraining.progress import Progress, no_progress
+from bertmod.pretraining.tokenizer_slot import Installed, TokenizerSlot, wordpiece
+from bertmod.pretraining.word_counts import count_words, no_room, temporary_folder
 
 MAX_LENGTH = 512
 """Longest row that the tokenizer's files tell of, tokens: that of every model of Google's."""
@@ -41,53 +40,6 @@ class Extended:
     placed: Placed
     before: Fertility
     after: Fertility
-
-
-@dataclass(frozen=True)
-class TokenizerSlot:
-    """A tokenizer with every option stated.
-
-    Attributes:
-        name: Its name, ``provider/name``.
-        spec: Builds it.
-        config: Its options.
-    """
-
-    name: str
-    spec: TokenizerSpec
-    config: Any
-
-    @property
-    def path(self) -> str:
-        """Its vocabulary's file."""
-        return str(self.config.vocab)
-
-    def with_vocab(self, path: Path) -> TokenizerSlot:
-        """The same with the vocabulary of another file."""
-        config = self.config.model_copy(update={"vocab": os.fspath(path)})
-        return replace(self, config=config)
-
-    def splitter(self) -> WordSplitter:
-        """What cuts text into words for it.
-
-        Raises:
-            DataError: If the tokenizer does not tell.
-        """
-        return WordSplitter(self.pipeline())
-
-    def pipeline(self) -> str:
-        """It, for the library ``tokenizers``.
-
-        Raises:
-            DataError: If it has no such form.
-        """
-        if self.spec.pipeline is None:
-            raise DataError(f'the tokenizer "{self.name}" does not tell how it finds words')
-        return self.spec.pipeline(self.config)
-
-    def build(self) -> Tokenizer:
-        """The tokenizer."""
-        return cast(Tokenizer, self.spec.build(self.config))
 
 
 def learn_vocabulary(
@@ -185,27 +137,6 @@ def extend_vocabulary(
         with vocabulary_file(placed.pieces) as path:
             after = fertility(counts, slot.with_vocab(path).build())
         return Extended(placed, fertility(counts, tokenizer), after)
-
-
-def wordpiece(registry: Installed, vocab: Path, *, lower_case: bool | None) -> TokenizerSlot:
-    """The tokenizer of a vocabulary file.
-
-    Args:
-        registry: What is installed.
-        vocab: The file.
-        lower_case: Whether text is lower-cased; None: as the vocabulary's letters tell.
-
-    Raises:
-        DataError: If it cannot be read, or cannot serve.
-    """
-    entry = registry.get("tokenizer", "wordpiece", near="bertmod")
-    spec: TokenizerSpec = entry.spec
-    config = spec.config.model_validate({"vocab": str(vocab), "lower_case": lower_case})
-    if problems := spec.check(config):
-        first, *more = [line for each in problems for line in (each.what, *each.more)]
-        named = first if first.startswith(f"{vocab}: ") else f"{vocab}: {first}"
-        raise DataError("\n  ".join([named, *more]))
-    return TokenizerSlot(entry.full_name, spec, spec.complete(config))
 
 
 def write_vocabulary(out: Path, slot: TokenizerSlot) -> None:

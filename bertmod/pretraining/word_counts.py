@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as Pipeline
 
 from bertmod.errors import DataError, TrainingError
 from bertmod.pretraining.corpus import corpus_files, line_blocks, slices
-from bertmod.pretraining.make import Progress, no_progress
+from bertmod.pretraining.progress import Progress, no_progress
 
 HELD_TEXT = 1 << 24
 """Characters of text of which the different strings between blanks are held, before they are cut

@@ -34,15 +34,6 @@ def check_what_trains(draft: Draft) -> None:
         values = getattr(draft.optimizer.keys, key)
         if isinstance(values, dict):
             _check_mapping(draft, key, values, parameters)
-    _check_shares(draft)
-
-
-def _check_shares(draft: Draft) -> None:
-    """Refuse to share out parameters that the optimizer must have whole."""
-    spec = draft.optimizer.spec if draft.optimizer.entry is not None else None
-    if draft.keys.training.parallel == "fsdp" and spec is not None and spec.whole_tensors:
-        what = f'"fsdp" gives each process a part, but optimizer "{spec.name}" needs whole tensors'
-        draft.add(("training", "parallel"), what, 'accepted here: "auto" or "ddp"')
 
 
 def _freezing_fits(draft: Draft, parameters: Parameters) -> bool:

@@ -95,6 +95,20 @@ def test_what_is_told(here, corpus, tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.txt", "out", "vocab.txt"]
 
 
+def test_how_the_vocabulary_cuts_the_corpus(here, corpus, tmp_path) -> None:
+    """As ``bertmod vocab --check`` says it, words that are too long or unknown counted."""
+    corpus.write_text(f"{corpus.read_text()}\n\nab {'a' * 300} zzz abz a\n")
+    checked = here("vocab", corpus.name, "--check", "vocab.txt").stdout
+    result = here("pretraining-data", corpus.name, *SMALL, "--workers", "2")
+    statistics = PretrainingData(tmp_path / "out").header["statistics"]
+    fertility = f"{statistics['fertility']:.3f} pieces a word"
+    unknown = f"{statistics['unknown_words_share']:.3%} of the words"
+    assert f"vocabulary             {fertility}, {unknown} are [UNK]\n" in result.stderr
+    assert f"fertility    {fertility}\n" in checked
+    assert f"unknown      {unknown}, such as" in checked
+    assert f"{statistics['words']:,} words, " in checked
+
+
 def test_the_same_with_any_number_of_processes(here, corpus, tmp_path, fingerprint) -> None:
     """Byte for byte, several files at once and compressed ones too."""
     (tmp_path / "more.txt.gz").write_bytes(gzip.compress(text(20, seed=1).encode()))
@@ -190,8 +204,15 @@ def test_sentence_order_and_no_pairs(here, corpus, tmp_path) -> None:
 def test_masks_that_are_cut_are_told(here, corpus) -> None:
     result = here("pretraining-data", corpus, *SMALL, "--max-predictions-per-seq", "2")
     assert result.returncode == 0
-    assert "WARNING: out: --max-predictions-per-seq 2 cut " in result.stderr
+    assert f"WARNING: {corpus}: --max-predictions-per-seq 2 cut " in result.stderr
     assert "; 0.15 of 32 tokens are 5\n" in result.stderr
+
+
+def test_dynamic_masks_are_not_cut_here(here, corpus) -> None:
+    words = (corpus.name, *SMALL, "--masking", "dynamic", "--max-predictions-per-seq", "1")
+    told = here("pretraining-data", *words).stderr
+    assert "masked tokens          none yet: dynamic" in told
+    assert "cut" not in told.replace("is cut off", "")
 
 
 def test_a_line_of_a_million_characters(here, corpus, tmp_path) -> None:
@@ -399,3 +420,39 @@ def test_memory_does_not_grow_with_the_corpus(bertmod, tmp_path, vocab) -> None:
     assert written > 300
     # The system counts pages of mapped files, which it drops where it needs the room.
     assert peaks[50] - peaks[5] < mapped[50] - mapped[5] + 32, (peaks, mapped)
+
+
+def test_records_become_instances(here, refused, corpus, vocab, tmp_path) -> None:
+    """Array for array those that were written without records between; what is refused."""
+    pytest.importorskip("tensorflow")
+    words = ("pretraining-data", corpus.name, "--vocab", "vocab.txt", "--max-seq-length", "32")
+    assert here(*words, "--output", "own").returncode == 0
+    records = ("--format", "tfrecord", "--shard-instances", "500")
+    assert here(*words, "--output", "records", *records).returncode == 0
+    take = ("pretraining-data", "records/*.tfrecord", "--vocab", "vocab.txt")
+    result = here(*take, "--output", "back")
+    assert result.returncode == 0, result.stderr
+    own, back = (PretrainingData(tmp_path / name) for name in ("own", "back"))
+    back.verify()
+    assert own.header["shards"] == back.header["shards"]
+    assert result.stderr.startswith(f"back: {len(own):,} instances, ")
+
+    made = "error: records/*.tfrecord: records are made already, and are taken as they are"
+    assert here(*take, "--output", "b", "--dupe-factor", "3").stderr.startswith(made)
+    mixed = here(*take[:2], corpus.name, *take[2:], "--output", "b")
+    assert "text and TFRecord files together" in mixed.stderr
+    first, *_, last = sorted((tmp_path / "records").glob("*.tfrecord"))
+    last.write_bytes(last.read_bytes()[:-7])
+    cut = here(*take, "--output", "b")
+    assert (cut.returncode, f"{last.name}: cannot be read behind record " in cut.stderr) == (
+        2,
+        True,
+    )
+    pieces = vocab.read_text().replace("[CLS]\n[SEP]", "[SEP]\n[CLS]")
+    (tmp_path / "other.txt").write_text(pieces)
+    other = here("pretraining-data", first, "--vocab", "other.txt", "--output", "b")
+    assert f"{first}, record 1: does not begin with [CLS] and end with [SEP]" in other.stderr
+    last.write_bytes(b"")
+    empty = here("pretraining-data", last, "--vocab", "vocab.txt", "--output", "b")
+    assert f"error: {last}: no record in it" in empty.stderr
+    assert not [*tmp_path.glob("b*.partial"), *tmp_path.glob("b"), *tmp_path.glob(".*")]

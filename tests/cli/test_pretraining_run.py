@@ -186,3 +186,27 @@ def test_a_vocabulary_other_than_that_of_the_data(here, place) -> None:
     result = here("run", "recipe.json", "--output", "run", *words)
     assert result.returncode == 2
     assert "made with another vocabulary" in result.stderr
+
+
+def test_the_plan_says_how_the_vocabulary_fits(here, place) -> None:
+    """Of text and of folders, once each, whatever the phases."""
+    make_folder(place, "folder")
+    phases = [{"share": 0.5, "train": ["corpus.txt"]}, {"share": 0.5, "train": ["folder"]}]
+    slot = json.dumps([{"name": "pretraining", "phases": phases, "dev": "corpus.txt"}])
+    result = here("plan", "recipe.json", *SHORT, "--set", f"tasks={slot}")
+    assert result.returncode == 0, result.stderr
+    told = "1.000 pieces a word, 0.000% of the words are [UNK]"
+    lines = [line for line in result.stdout.splitlines() if "pieces a word" in line]
+    assert lines == [
+        f"task pretraining: {place / 'data' / each}: {told}" for each in ("corpus.txt", "folder")
+    ]
+
+
+def test_warnings_of_text_name_its_lines(here, place) -> None:
+    """The file and the line that the user knows, also where documents are held out of it."""
+    path = place / "data/corpus.txt"
+    lines = [*path.read_text().splitlines(), "", " ".join(WORDS), "a1 a1", ""]
+    path.write_text("\n".join(lines))
+    told = here("plan", "recipe.json", *SHORT).stderr
+    assert f"WARNING: {path}: 1 line of more pieces than a row has place for" in told
+    assert f"({path}, line {len(lines) - 2}: {len(WORDS)} pieces)" in told

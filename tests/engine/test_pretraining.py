@@ -96,12 +96,13 @@ def test_two_processes_and_smaller_micro_batches_see_the_same_rows(
 ) -> None:
     """Without dropout the losses are equal: each is divided by all masked pieces of the step."""
     plain = {"dropout_epochs": 0}
-    found = {}
+    found, scores = {}, {}
     for name, processes, more in (
         ("one", 1, {}),
         ("cut", 1, {"gradient_accumulation_steps": 4}),
         ("two", 2, {}),
         ("both", 2, {"gradient_accumulation_steps": 2}),
+        ("parts", 2, {"parallel": "fsdp", "gradient_accumulation_steps": 2}),
     ):
         run = tmp_path / name
         ended = program(
@@ -110,10 +111,12 @@ def test_two_processes_and_smaller_micro_batches_see_the_same_rows(
         )
         assert ended.status == 0, ended.err
         found[name] = steps(run_files, run)
-    for rows in found.values():
+        scores[name] = run_files.rows(run, "evaluation")[-1]["scores"]
+    for name, rows in found.items():
         for row, first in zip(rows, found["one"], strict=True):
             assert row["tokens"] == first["tokens"]
             assert row["losses"] == pytest.approx(first["losses"], abs=1e-4)
+        assert scores[name] == pytest.approx(scores["one"], rel=1e-3)
 
 
 def test_bf16(program, write, tmp_path, run_files, whole) -> None:

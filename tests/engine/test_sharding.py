@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor
 from bertmod import TaskInfo
 from bertmod.engine.parallel import ALONE, LostProcessError
 from bertmod.engine.sharding import gathered, own_parts
+from bertmod.library import build
 from bertmod.machine.limits import usable_cores
 
 FSDP = {"parallel": "fsdp"}
@@ -260,6 +261,16 @@ def test_a_strangers_optimizer_sees_whole_norms(toy, in_processes) -> None:
         return ByNorms([{"params": [p for _, p in group.parameters]} for group in groups], {})
 
     options = {"optimizer": built}
+    first, _ = in_processes(lambda ranks: course(toy, ranks, toy.model(), **options, **FSDP))
+    assert_same(first, course(toy, ALONE, toy.model(), **options))
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_lamb_scales_by_whole_norms(toy, in_processes, vectors) -> None:
+    def built(groups):
+        return build("optimizer", "lamb", groups, scale_vectors=vectors)
+
+    options = {"optimizer": built, "steps": 8}
     first, _ = in_processes(lambda ranks: course(toy, ranks, toy.model(), **options, **FSDP))
     assert_same(first, course(toy, ALONE, toy.model(), **options))
 

@@ -130,7 +130,6 @@ def bertmod_optimizers() -> Iterator[OptimizerSpec]:
         build=build_lamb,
         check=check_lamb,
         per_parameter=True,
-        whole_tensors=True,
         state_per_parameter=8,
         summary="Adam for large batches: each tensor's update is as long as the tensor.",
         source="You et al. 2019, arXiv:1904.00962",

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from bertmod.data.pretraining_files import PretrainingData
-from bertmod.data.pretraining_records import read_records
+from bertmod.data.pretraining_records import read_records, record_lengths
 from bertmod.errors import DataError
 from bertmod.pretraining.make import make_pretraining_data, open_vocabulary
 from bertmod.pretraining.options import PretrainingOptions
 from bertmod.registry import load_registry
 
 LETTERS = "abcdefgh"
+
+LENGTHS = {"max_seq_length": 24, "max_predictions_per_seq": 20, "vocab_size": 13}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_records_of_another_kind(make) -> None:
     pytest.importorskip("tensorflow")
     path = make("records", form="tfrecord", shard_instances=1000)
     path = path / "pretraining-00000-of-00001.tfrecord"
-    right = {"max_seq_length": 24, "max_predictions_per_seq": 20, "vocab_size": 13}
+    right = LENGTHS
     rows = list(read_records(path, **right))
     assert len(rows) > 20
     with pytest.raises(DataError, match="record 1: input_ids has 24 values, not 32"):
@@ -114,6 +116,30 @@ def test_records_of_another_kind(make) -> None:
         list(read_records(path, **{**right, "max_predictions_per_seq": 5}))
     with pytest.raises(DataError, match=r"record \d+: piece \d+, but the vocabulary has 8"):
         list(read_records(path, **{**right, "vocab_size": 8}))
+    assert record_lengths(path) == (24, 20)
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(DataError, match=f"cannot be read behind record {len(rows) - 1}: "):
         list(read_records(path, **right))
+
+
+@pytest.mark.parametrize(
+    "reader", [record_lengths, lambda path: list(read_records(path, **LENGTHS))]
+)
+def test_records_of_something_else(tmp_path, reader) -> None:
+    tf = pytest.importorskip("tensorflow")
+    path = tmp_path / "other.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(b"\xff no example")
+    with pytest.raises(DataError, match=r"a record that is no tf\.train\.Example"):
+        reader(path)
+
+
+def test_records_of_other_keys(tmp_path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    path = tmp_path / "glue.tf_record"
+    ids = tf.train.Feature(int64_list=tf.train.Int64List(value=[1, 2]))
+    example = tf.train.Example(features=tf.train.Features(feature={"input_ids": ids}))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(example.SerializeToString())
+    with pytest.raises(DataError, match="its records lack input_mask, segment_ids, masked_lm_pos"):
+        record_lengths(path)

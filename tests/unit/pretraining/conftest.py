@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bertmod.pretraining.vocabularies import TokenizerSlot, wordpiece
+from bertmod.pretraining.tokenizer_slot import TokenizerSlot, wordpiece
 from bertmod.pretraining.word_counts import WordCounts, count_words
 from bertmod.registry import Registry, load_registry
 

@@ -172,8 +172,9 @@ def _make(
         vocab.write_bytes(files.get("vocab.txt", b"".join(files.values())))
         text = path if part == "all" else _parted(path, aside, wanted)[part]
         vocabulary = Vocabulary(vocab, False, wanted.tokenizer)
-        make_pretraining_data([str(text)], vocabulary, aside / "instances", options)
-        (aside / "instances").rename(entry)
+        out = aside / "instances"
+        make_pretraining_data([str(text)], vocabulary, out, options, title=str(path))
+        out.rename(entry)
     except OSError:
         if not (entry / HEADER_FILE).is_file():
             raise
@@ -182,7 +183,10 @@ def _make(
 
 
 def _parted(path: Path, folder: Path, wanted: Wanted) -> dict[Part, Path]:
-    """A text as two files: every so-manieth document, and the rest."""
+    """A text as two files: every so-manieth document, and the rest.
+
+    What is in the other is blank, so that each line keeps its number.
+    """
     every = max(2, round(1 / wanted.held_out))
     parts: dict[Part, Path] = {"train": folder / "train.txt", "dev": folder / "dev.txt"}
     counts = {"train": 0, "dev": 0}
@@ -194,7 +198,8 @@ def _parted(path: Path, folder: Path, wanted: Wanted) -> dict[Part, Path]:
         for number, line in _numbered(path):
             name: Part = "dev" if number % every == every // 2 else "train"
             counts[name] = max(counts[name], number + 1)
-            files[name].write(f"{line}\n" if line else "\n")
+            for each, file in files.items():
+                file.write(f"{line}\n" if each == name else "\n")
     _require_enough(path, wanted, every, documents=max(counts.values()))
     return parts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,11 +35,14 @@ from bertmod.data.masking import Masking, choose_masks, mask_pieces
 from bertmod.data.pretraining_files import HEADER_FILE
 from bertmod.data.tables import write_text
 from bertmod.data.training_rows import Phase
+from bertmod.pretraining.statistics import vocabulary_fit
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
     from bertmod.contracts.task import Outputs
+
+_log = logging.getLogger("bertmod")
 
 _VERSION = 1
 _TRAIN, _TEXT, _DEV = "train", "corpus.txt", "dev"
@@ -101,7 +105,7 @@ class PretrainingTask:
         self.read(_DEV)
         if not self._context.trains:
             return TaskInfo(labels=labels)
-        self._phases()
+        self._tell_cut(self._phases())
         options = self._config.model_dump(mode="json", exclude={"dev"})
         hashes = [file_hash(path) for path in self.files(data, _TRAIN)]
         made_from = json.dumps([_VERSION, options, hashes], sort_keys=True)
@@ -114,10 +118,13 @@ class PretrainingTask:
             DataError: If the data cannot be read.
         """
         masker = self._masker(seed, fresh=self._config.masking.kind == "dynamic")
-        shares = [phase.share for phase in self._stated(self._folder)]
         return [
-            Phase(instance_rows(rows.corpora, masker, pairs=self._pairs), share)
-            for rows, share in zip(self._phases(), shares, strict=True)
+            Phase(
+                instance_rows(rows.corpora, masker, pairs=self._pairs),
+                phase.share,
+                self._about(phase, rows),
+            )
+            for rows, phase in zip(self._phases(), self._stated(self._folder), strict=True)
         ]
 
     def read(self, split: str) -> RowExamples:
@@ -242,6 +249,22 @@ class PretrainingTask:
         pieces = mask_pieces(self._context.tokenizer)
         return Masker(masking, pieces, self._choose, seed=seed, fresh=fresh)
 
+    def _tell_cut(self, opened: Sequence[InstanceRows]) -> None:
+        """Warn of masks that the run would draw if ``max_predictions`` did not cut them."""
+        options, masking = self._config.masking, self._fixed.masking
+        if options.max_predictions is None or options.kind == "static":
+            return
+        lengths = [rows.lengths for rows in opened]
+        wanted = sum(int(masking.wanted(each).sum()) for each in lengths)
+        cut = wanted - sum(int(masking.num_masked(each).sum()) for each in lengths)
+        if cut:
+            longest = max(int(each.max()) for each in lengths)
+            _log.warning(
+                "%s: max_predictions %d cuts %s of %s masks; %g of %d tokens are %d",
+                *(self._owner, options.max_predictions, f"{cut:,}", f"{wanted:,}"),
+                *(options.probability, longest, masking.wanted(np.array([longest]))[0]),
+            )
+
     def _wanted(self, max_length: int, *, masked: bool = False) -> Wanted:
         return Wanted(
             owner=self._owner,
@@ -326,6 +349,16 @@ class PretrainingTask:
             wanted = self._wanted(length, masked=static)
             corpora.append((open_rows(path, wanted, part=part), corpus.weight))
         return instance_rows(corpora, self._fixed, pairs=self._pairs)
+
+    def _about(self, phase: PhaseConfig, rows: InstanceRows) -> list[str]:
+        """How the vocabulary cuts the corpora of a phase, a line for each that tells."""
+        paths = [self._folder / corpus.path for corpus in facts.corpora_of(phase)]
+        told = [data.header["statistics"] for data, _ in rows.corpora]
+        return [
+            f"{path}: {vocabulary_fit(statistics)}"
+            for path, statistics in zip(paths, told, strict=True)
+            if "fertility" in statistics
+        ]
 
     def _require_split(self, split: str) -> None:
         if split not in self.splits:

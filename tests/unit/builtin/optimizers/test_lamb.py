@@ -8,8 +8,6 @@ from pydantic import ValidationError
 
 from bertmod import ParameterGroup, Problem
 from bertmod.builtin.optimizers import plugin
-from bertmod.recipe.resolve import resolve
-from bertmod.registry import load_registry
 
 SPEC = {spec.name: spec for spec in plugin.bertmod_optimizers()}["lamb"]
 SHAPES = {"weight": (5, 4), "cube": (2, 3, 4), "bias": (5,), "scalar": (), "zero": (3, 2)}
@@ -127,20 +125,3 @@ def test_from_json():
     config = SPEC.config.model_validate_json('{"norm_bounds": [0, 10]}')
     assert (config.norm_bounds, config.eps) == ((0.0, 10.0), 1e-6)
     assert SPEC.check(config) == ()
-
-
-def test_shared_out_parameters_are_refused():
-    values = {
-        "schema_version": 1,
-        "encoder": {"name": "bert", "size": "tiny"},
-        "tasks": [{"name": "cola"}],
-        "optimizer": {"name": "lamb"},
-        "training": {"num_epochs": 1, "parallel": "fsdp"},
-    }
-    with pytest.raises(Exception, match="needs whole tensors") as caught:
-        resolve(values, load_registry(), data="sample")
-    assert str(caught.value).splitlines()[1:4] == [
-        "  training.parallel",
-        '      "fsdp" gives each process a part, but optimizer "lamb" needs whole tensors',
-        '      accepted here: "auto" or "ddp"',
-    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -224,6 +225,54 @@ def test_held_out_documents_are_not_trained_on(task) -> None:
 
 def split_args(table: FeatureTable) -> tuple[np.ndarray, np.ndarray]:
     return restored(table), table.token_bounds[1:-1]
+
+
+def test_only_rows_of_a_batch_are_read_into_memory(task, folder, data) -> None:
+    path = folder("train", masking="dynamic")
+    size = grow(path, times=4000)
+    made = task(train=["train"], dev="corpus.txt")
+    tracemalloc.start()
+    try:
+        (phase,) = made.phases(seed=0)
+        for number in (0, 5):
+            table = phase.rows.in_pass(number).take(np.arange(3, 400_000, 10_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(table) == 40
+    assert size > 20_000_000
+    assert peak < size / 50
+
+
+def grow(folder: Path, *, times: int) -> int:
+    """Repeat the rows of a folder, and give the bytes that its files have then."""
+    header = json.loads((folder / "data.json").read_text())
+    (shard,) = header["shards"]
+    shard["instances"] *= times
+    for name, file in shard["files"].items():
+        path = folder / shard["name"] / name
+        array = np.load(path)
+        if name.endswith("bounds.npy"):
+            grown = np.concatenate(([0], np.cumsum(np.tile(np.diff(array), times))))
+        else:
+            grown = np.tile(array, times)
+        np.save(path, grown)
+        file["bytes"] = path.stat().st_size
+    (folder / "data.json").write_text(json.dumps(header))
+    return sum(file["bytes"] for file in shard["files"].values())
+
+
+def test_masks_that_the_limit_cuts_are_told(task, caplog) -> None:
+    task(masking={"max_predictions": 5})
+    assert not any("max_predictions" in each for each in caplog.messages)
+    (phase,) = task(masking={"max_predictions": 3}).phases(seed=0)
+    (told,) = [each for each in caplog.messages if "max_predictions" in each]
+    wanted = np.maximum(1, np.rint(phase.rows.lengths * 0.15)).astype(int)
+    cut = (wanted - np.minimum(wanted, 3)).sum()
+    assert told == (
+        f'task "pretraining": max_predictions 3 cuts {cut:,} of {wanted.sum():,} masks; '
+        "0.15 of 32 tokens are 5"
+    )
 
 
 def test_the_data_folder_itself_may_be_what_the_command_wrote(task, folder) -> None:
