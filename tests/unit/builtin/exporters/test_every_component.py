@@ -30,6 +30,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "multi_label": {"labels": ("a", "b")},
     "multiple_choice": {},
     "next_sentence": {"labels": ("next", "random")},
+    "pretraining": {"labels": ("next", "random")},
     "regression": {},
     "span": {},
     "token_classification": {"labels": ("a", "b", "c", "d")},
