@@ -199,7 +199,7 @@ def test_several_processes_are_planned_by_one(here, recipe) -> None:
         name = recipe(training={**training, "parallel": parallel})
         wide = ("--set", "encoder.max_position_embeddings=65536")
         _, _, below = plan_of(here("plan", name, "--nproc", "2", *wide))
-        assert re.match(r"peak memory of each of 2 processes, predicted: \d+ MiB, in ", below[0])
+        assert re.match(r"peak memory of each of 2 processes, predicted: [\d,]+ MiB, in ", below[0])
         assert " without what the processes tell each other: " in below[2]
         sizes[parallel] = [
             int(size) for size in re.findall(r"(?:weights|optimizer) (\d+)", below[1])
