@@ -73,21 +73,21 @@ class MemoryUse:
         Raises:
             OutOfMemory: If there is too little memory for it.
         """
-        try:
-            yield
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
+
+        def told(error: Exception) -> str:
             updating = _in_optimizer(error)
             largest = max(micro_batches, key=lambda table: int(table.token_bounds[-1]))
             what = "the optimizer's update" if updating else f"a micro-batch of {_rows(largest)}"
             if not updating and self.processes > 1:
                 what += f", shared by {self.processes} processes"
-            raise OutOfMemory(
+            return (
                 f"out of memory in step {step}, task {task}: {what}\n"
                 f"  {self._room(error, 'the step was not finished, and ')}\n"
                 f"{self._advice(*step_options(self, updating=updating))}"
-            ) from error
+            )
+
+        with _telling(told):
+            yield
 
     @contextmanager
     def evaluation(self, step: int) -> Iterator[None]:
@@ -99,22 +99,22 @@ class MemoryUse:
         Raises:
             OutOfMemory: If there is too little memory for it.
         """
-        try:
-            yield
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
+
+        def told(error: Exception) -> str:
             size = self.settings.evaluation_batch_size
             longest = max(
                 int(split.features.row_lengths.max(initial=0))
                 for task in self.tasks
                 for split in task.dev.values()
             )
-            raise OutOfMemory(
+            return (
                 f"out of memory in the evaluation after step {step}: batches of "
                 f"{counted(size, 'row')}, the longest of {counted(longest, 'token')}\n"
                 f"  {self._room(error)}\n{self._advice(*evaluation_options(self))}"
-            ) from error
+            )
+
+        with _telling(told):
+            yield
 
     @contextmanager
     def run(self, step: Callable[[], int]) -> Iterator[None]:
@@ -126,17 +126,15 @@ class MemoryUse:
         Raises:
             OutOfMemory: If there is too little memory for the latter.
         """
-        try:
-            yield
-        except OutOfMemory:
-            raise
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemory(
+
+        def told(error: Exception) -> str:
+            return (
                 f"out of memory after step {step()}, where the state of the run is kept\n"
                 f"  {self._room(error)}\n{self._advice(*step_options(self, updating=True))}"
-            ) from error
+            )
+
+        with _telling(told):
+            yield
 
     def _room(self, error: BaseException, words: str = "") -> str:
         """How much was asked for, and what is left of the run."""
@@ -154,6 +152,17 @@ class MemoryUse:
         if fresh:
             lines += ["  what takes less, in a new run:", *(f"    {option}" for option in fresh)]
         return "\n".join([*lines, "  bertmod plan says beforehand what a recipe takes"])
+
+
+@contextmanager
+def _telling(told: Callable[[Exception], str]) -> Iterator[None]:
+    """Within the block too little memory becomes an ``OutOfMemory`` in these words."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(told(error)) from error
 
 
 def step_options(use: MemoryUse, *, updating: bool = False) -> tuple[list[str], list[str]]:

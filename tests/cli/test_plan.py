@@ -49,13 +49,13 @@ def test_a_plan(bertmod, recipe, sample, tmp_path) -> None:
     assert cola[2] == f"{12 * 2800 / 4600:.0f}"
     assert rte[2] == f"{12 * 1800 / 4600:.0f}"
     assert re.fullmatch(
-        r"peak memory of the process, predicted: \d+ MiB, in (one of its first steps|an evaluation "
-        r"of \w+ with 256 rows of up to \d+ tokens)",
+        r"peak memory of the process, predicted: [\d,]+ MiB, in "
+        r"(one of its first steps|an evaluation of \w+ with 256 rows of up to \d+ tokens)",
         below[0],
     )
     assert re.fullmatch(
-        r"  libraries \d+ MiB, weights \d+ MiB, gradients \d+ MiB, optimizer \d+ MiB, "
-        r"activations, buffers and data \d+ MiB",
+        r"  libraries [\d,]+ MiB, weights [\d,]+ MiB, gradients [\d,]+ MiB, optimizer [\d,]+ MiB, "
+        r"activations, buffers and data [\d,]+ MiB",
         below[1],
     )
     assert re.fullmatch(
@@ -199,7 +199,7 @@ def test_several_processes_are_planned_by_one(here, recipe) -> None:
         name = recipe(training={**training, "parallel": parallel})
         wide = ("--set", "encoder.max_position_embeddings=65536")
         _, _, below = plan_of(here("plan", name, "--nproc", "2", *wide))
-        assert re.match(r"peak memory of each of 2 processes, predicted: \d+ MiB, in ", below[0])
+        assert re.match(r"peak memory of each of 2 processes, predicted: [\d,]+ MiB, in ", below[0])
         assert " without what the processes tell each other: " in below[2]
         sizes[parallel] = [
             int(size) for size in re.findall(r"(?:weights|optimizer) (\d+)", below[1])

@@ -58,14 +58,13 @@ def assert_equal(one, other) -> None:
     assert [name for name, v in one[1].items() if not torch.equal(v, other[1][name])] == []
 
 
-@pytest.mark.parametrize("layout", ["packed", "padded"])
-def test_few_compilations_and_the_same_steps(toy, layout) -> None:
+def test_few_compilations_and_the_same_steps(toy) -> None:
     """Three tasks, dropout, ragged batches down to one row: code is made in the first pass.
 
     A layer has a form for several rows and one for a single row, and a first one for the rows that
     come first, if they happen to be as long as the hidden size.
     """
-    options = {"layout": layout, "steps": 30, "global_batch_size": 9}
+    options = {"steps": 30, "global_batch_size": 9}
     options["gradient_accumulation_steps"] = 3
     torch._dynamo.reset()
     one = course(toy, **options, compile=True)
