@@ -28,13 +28,15 @@ from benchmarks.options import (
 )
 from benchmarks.overlap import overlap
 from benchmarks.peers import PEERS, PeerError, make_environment, peer_python
-from benchmarks.pretraining_command import pretraining
+from benchmarks.pretraining_command import domain, pretraining, pretraining_steps
 
 app = typer.Typer(
     help="Measure bertmod beside other tools.", add_completion=False, no_args_is_help=True
 )
 app.command()(overlap)
+app.command()(domain)
 app.command()(pretraining)
+app.command()(pretraining_steps)
 
 
 @app.command()

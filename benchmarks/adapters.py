@@ -134,7 +134,6 @@ class Comparison:
             checkpoint=self.checkpoint,
             seed=seed,
             precision=method.ours[tool],
-            decay_from="warmup_end",
             bucket_window=1,
             adapters=[method.adapter],
             freeze="encoder",

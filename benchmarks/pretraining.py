@@ -32,6 +32,8 @@ NOTES = (
     "everything in memory; it writes bytes, where the original makes TFRecords.",
 )
 
+ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+
 LAUNCHER = """
 import json, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -148,7 +150,8 @@ def _plain(text: Path, vocab: Path, out: Path, *, megabytes: float) -> Measured:
 
 def _timed(tool: str, words: Sequence[Any], *, workers: int, megabytes: float) -> Measured:
     """Run a program on one core for each process."""
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **ENVIRONMENT}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
     launched = subprocess.run(
         [sys.executable, "-c", LAUNCHER, *map(str, words)],
         cwd=ROOT,

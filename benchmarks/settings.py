@@ -16,7 +16,7 @@ class FineTuning:
         num_epochs: Length of the run, epochs.
         steps: Optimizer steps in place of ``num_epochs``, to try things out; None for all.
         batch_size: Rows of a step.
-        learning_rate: Peak of a linear schedule that ends at 0.
+        learning_rate: Peak of a linear schedule, reached where the warm-up ends, that ends at 0.
         warmup_proportion: Share of the steps over which the learning rate rises from 0.
         weight_decay: Of matrices; biases and LayerNorms have none.
         betas: AdamW's decay rates of its two moments.
@@ -54,7 +54,6 @@ class FineTuning:
         checkpoint: str,
         seed: int,
         precision: str = "auto",
-        decay_from: str | None = None,
         bucket_window: int | None = None,
         adapters: Sequence[Mapping[str, Any]] = (),
         freeze: str = "none",
@@ -67,7 +66,6 @@ class FineTuning:
             checkpoint: Checkpoint to start from.
             seed: The run's seed.
             precision: ``auto``, ``fp32`` or ``bf16``.
-            decay_from: Where the linear schedule begins to fall; None for bertmod's default.
             bucket_window: Batches sorted by length together; None for bertmod's default.
             adapters: Its adapters.
             freeze: What of the encoder does not train.
@@ -75,9 +73,6 @@ class FineTuning:
         data_keys: dict[str, Any] = {"dir": data, "max_length": self.max_length}
         if bucket_window is not None:
             data_keys["bucket_window"] = bucket_window
-        schedule: dict[str, Any] = {"name": "linear", "warmup_proportion": self.warmup_proportion}
-        if decay_from is not None:
-            schedule["decay_from"] = decay_from
         return {
             "schema_version": 1,
             "seed": seed,
@@ -92,7 +87,11 @@ class FineTuning:
             "adapters": [dict(adapter) for adapter in adapters],
             "freeze": freeze,
             "optimizer": self._optimizer(),
-            "schedule": schedule,
+            "schedule": {
+                "name": "linear",
+                "warmup_proportion": self.warmup_proportion,
+                "decay_from": "warmup_end",
+            },
             "training": {**self._length(), "precision": precision, "device": "cpu"},
             # Nothing is resumed or chosen by its score: the model of the last step is what counts.
             "evaluation": {"every_steps": NEVER},

@@ -2,7 +2,8 @@
 
 The draws of a row are a function of its key alone: the same whatever rows are masked with it.
 
-Shape letters: N rows, W positions of the longest row, T tokens of all rows, M masked tokens.
+Shape letters: N rows, W positions of the longest row, T tokens of all rows, M masked tokens, K
+draws of a row.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from bertmod.contracts.tokenizer import Tokenizer
-from bertmod.data.ragged import bounds_of
 from bertmod.data.random_bits import random_bits
 from bertmod.data.span_masking import choose_spans, text_words
 
@@ -145,25 +145,25 @@ def choose_masks(
         place_M, unit_M = choose(goes_on_T, bounds, first_N, key_N, num_N)
     else:
         place_M = unit_M = _single_pieces(bounds, first_N, key_N, num_N)
-    row_M = np.searchsorted(bounds, place_M, side="right") - 1
-    position_M = place_M - bounds[row_M]
-    what_M = random_bits(key_N[row_M], unit_M - bounds[row_M] + _CHANGE) >> np.uint64(32)
+    mask_bounds = np.searchsorted(place_M, bounds)
+    row_M = np.repeat(np.arange(len(length_N)), np.diff(mask_bounds))
+    key_M, start_M = key_N[row_M], bounds[row_M]
+    bits_M = random_bits(key_M, place_M - start_M + _CHANGE)
+    of_unit_M = bits_M if unit_M is place_M else random_bits(key_M, unit_M - start_M + _CHANGE)
+    what_M = of_unit_M >> np.uint64(32)
+    kept_M = np.where(what_M < _KEPT, tokens_T.take(place_M), _any_piece(bits_M, pieces))
     return Masks(
         place=place_M,
-        position=position_M,
-        bounds=bounds_of(np.bincount(row_M, minlength=len(length_N))),
-        shown=np.select(
-            [what_M < _MASKED, what_M < _KEPT],
-            [np.asarray(pieces.mask, tokens_T.dtype), tokens_T[place_M]],
-            _any_piece(key_N[row_M], position_M, pieces).astype(tokens_T.dtype),
-        ),
+        position=place_M - start_M,
+        bounds=mask_bounds,
+        shown=np.where(what_M < _MASKED, pieces.mask, kept_M).astype(tokens_T.dtype),
     )
 
 
-def _any_piece(key_M: np.ndarray, column_M: np.ndarray, pieces: MaskPieces) -> np.ndarray:
-    """A piece of the vocabulary for each token; every one is as likely."""
-    low_M = random_bits(key_M, column_M + _CHANGE) & np.uint64(0xFFFFFFFF)
-    return (low_M * np.uint64(pieces.size)) >> np.uint64(32)
+def _any_piece(bits_M: np.ndarray, pieces: MaskPieces) -> np.ndarray:
+    """A piece of the vocabulary for each draw, by its low bits; every one is as likely."""
+    low_M = bits_M & np.uint64(0xFFFFFFFF)
+    return ((low_M * np.uint64(pieces.size)) >> np.uint64(32)).astype(np.int64)
 
 
 def _single_pieces(
@@ -176,20 +176,19 @@ def _single_pieces(
     length_N = np.diff(bounds)
     text_N = length_N - 2 - (first_N < length_N)
     num_N = np.minimum(num_N, text_N)
-    most = int(num_N.max(initial=0))
-    bits_KN = random_bits(key_N[None], np.arange(most)[:, None]) >> np.uint64(32)
+    order_N = np.argsort(-num_N, kind="stable")  # rows that want more masks come first
+    num_N, text_N = num_N[order_N], text_N[order_N]
+    begin_N, second_N = bounds[order_N] + 1, first_N[order_N] - 2
+    each_K1 = np.arange(num_N[0] if len(num_N) else 0)[:, None]
+    bits_KN = random_bits(key_N[order_N], each_K1) >> np.uint64(32)
+    last_KN = text_N - num_N + each_K1
+    drawn_KN = (bits_KN * (last_KN + 1).astype(np.uint64) >> np.uint64(32)).astype(np.int64)
+    drawn_KN += begin_N + (drawn_KN >= second_N)
+    last_KN += begin_N + (last_KN >= second_N)
     chosen_T = np.zeros(bounds[-1], bool)
-    left_N = np.arange(len(num_N))
-    for each in range(most):
-        left_N = left_N[num_N[left_N] > each]
-        last = text_N[left_N] - num_N[left_N] + each
-        drawn = (bits_KN[each, left_N] * (last + 1).astype(np.uint64) >> np.uint64(32)).astype(
-            np.int64
-        )
-        begin, second = bounds[left_N] + 1, first_N[left_N] - 2
-        place = begin + drawn + (drawn >= second)
-        taken = chosen_T[place]
-        place[taken] = (begin + last + (last >= second))[taken]
+    for each, (drawn_N, last_N) in enumerate(zip(drawn_KN, last_KN, strict=True)):
+        left = np.count_nonzero(num_N > each)
+        place = np.where(chosen_T[drawn_N[:left]], last_N[:left], drawn_N[:left])
         chosen_T[place] = True
     return np.flatnonzero(chosen_T)
 

@@ -18,7 +18,9 @@ from bertmod.errors import DataError
 SLICE_BYTES = 4 << 20
 """Bytes of text that a process turns into pieces at once."""
 
-BLOCK_BYTES = 1 << 19
+BLOCK_BYTES = 1 << 17
+"""Bytes read at once; the words of so much text fit into a processor's cache."""
+
 LONGEST_LINE = 1 << 24
 """Bytes of a line from which it is no sentence but a mistake."""
 

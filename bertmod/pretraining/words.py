@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, count
+from itertools import pairwise
 
 import numpy as np
 
 from bertmod.contracts.tokenizer import Tokenizer
-from bertmod.data.ragged import bounds_of, runs
+from bertmod.data.ragged import bounds_of
 
 KNOWN_WORDS = 1 << 18
 """Words whose pieces are remembered: some 40 MB."""
+
+_AT_ONCE = 64
+"""Words that are cut as one text: cutting them one by one takes twice as long."""
 
 
 class Words:
@@ -27,29 +30,37 @@ class Words:
 
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype[np.integer]) -> None:
         self._tokenizer, self._dtype = tokenizer, dtype
-        self._number: dict[str, int] = {}
-        self._pieces, self._bounds = np.zeros(0, dtype), np.zeros(1, np.int64)
+        self._end = tokenizer.special["[CLS]"]  # of a text: none has it among its pieces
+        self._known: dict[str, bytes] = {}
 
     def pieces(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Pieces of texts, one text behind another, and how many each has, int64."""
-        split = [text.split(" ") for text in texts]
-        words = list(chain.from_iterable(split))
+        r"""Pieces of texts, one text behind another, and how many each has, int64.
+
+        Args:
+            texts: The texts, none with a ``\n``.
+        """
+        words = "".join(f"{text} \n " for text in texts).split(" ")
         self._learn(set(words))
-        word_W = np.fromiter(map(self._number.__getitem__, words), np.int64, len(words))
-        length_W = self._bounds[word_W + 1] - self._bounds[word_W]
-        pieces = self._pieces[runs(self._bounds[word_W], length_W)]
-        ends = bounds_of(length_W)
-        return pieces, np.diff(ends[bounds_of([len(each) for each in split])])
+        found = np.frombuffer(b"".join(map(self._known.__getitem__, words)), self._dtype)
+        is_end = found == self._end
+        return found[~is_end], np.diff(np.flatnonzero(is_end), prepend=-1) - 1
 
     def _learn(self, words: set[str]) -> None:
-        new = sorted(words - self._number.keys())
-        if len(self._number) + len(new) > KNOWN_WORDS:
-            self._number.clear()
-            self._pieces, self._bounds = self._pieces[:0], self._bounds[:1]
-            new = sorted(words)
-        if not new:
-            return
-        table = self._tokenizer.texts(new)
-        self._number.update(zip(new, count(len(self._number))))
-        self._bounds = np.concatenate([self._bounds, table.bounds[1:] + len(self._pieces)])
-        self._pieces = np.concatenate([self._pieces, table.ids.astype(self._dtype)])
+        new = words.difference(self._known)
+        if len(self._known) + len(new) > KNOWN_WORDS:
+            self._known.clear()
+            new = words
+        self._known["\n"] = np.array(self._end, self._dtype).tobytes()
+        self._known.update(self._cut(sorted(new - {"\n"})))
+
+    def _cut(self, words: Sequence[str]) -> dict[str, bytes]:
+        """The pieces of words, as their bytes."""
+        groups = [words[start : start + _AT_ONCE] for start in range(0, len(words), _AT_ONCE)]
+        table = self._tokenizer.texts([" ".join(group) for group in groups])
+        begins_W = bounds_of([len(word) + 1 for word in words])[:-1]
+        place_T = table.offsets[:, 0] + np.repeat(begins_W[::_AT_ONCE], np.diff(table.bounds))
+        bounds = np.searchsorted(place_T, np.append(begins_W, np.iinfo(np.int64).max))
+        ends = (bounds * self._dtype.itemsize).tolist()
+        data = table.ids.astype(self._dtype).tobytes()
+        runs = zip(words, pairwise(ends), strict=True)
+        return {word: data[first:end] for word, (first, end) in runs}

@@ -7,7 +7,11 @@ from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [
+    command.callback.__name__.replace("_", "-")
+    for command in app.registered_commands
+    if command.callback
+]
 
 
 def test_there_are_commands() -> None:

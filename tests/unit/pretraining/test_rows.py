@@ -156,6 +156,7 @@ def test_words_give_the_tokenizers_pieces(folder, monkeypatch) -> None:
     registry = load_registry()
     tokenizer = open_vocabulary(folder / "vocab.txt", registry, lower_case=True).tokenizer
     texts = ["W1  w2\tw3", "", "w4\u00a0w5,w6", " ", "\u200b", "w7\u2028w8 \x1c w9w1", "ΣΑΣ Σ w1"]
+    texts.append(" ".join(f"w{n},\u200bw{n % 7}É" for n in range(200)))
     table = tokenizer.texts(texts)
     monkeypatch.setattr("bertmod.pretraining.words.KNOWN_WORDS", 3)
     words = Words(tokenizer, np.dtype(np.int32))

@@ -110,7 +110,10 @@ class PretrainingConfig(ComponentConfig):
         "is from elsewhere; sop: whether the two have changed places; none: nothing.",
     )
     dupe_factor: int = Field(
-        10, ge=1, description="How often rows are made of a text file, each time others, from 1."
+        10,
+        ge=1,
+        description="How often rows to train on are made of a text file, each time others, from 1; "
+        "to evaluate on they are made once.",
     )
 
 

@@ -137,7 +137,7 @@ class PretrainingTask:
         self._require_split(split)
         if split == _TRAIN:
             return RowExamples(self._phases()[0])
-        wanted = self._wanted(self._dev_length)
+        wanted = self._wanted(self._dev_length, dupe_factor=1)
         sources = self._sources(self._folder, split)
         opened = [(open_rows(path, wanted, part=part), 1.0) for path, part in sources]
         return RowExamples(instance_rows(opened, self._fixed, pairs=self._pairs))
@@ -265,13 +265,13 @@ class PretrainingTask:
                 *(options.probability, longest, masking.wanted(np.array([longest]))[0]),
             )
 
-    def _wanted(self, max_length: int, *, masked: bool = False) -> Wanted:
+    def _wanted(self, max_length: int, *, dupe_factor: int, masked: bool = False) -> Wanted:
         return Wanted(
             owner=self._owner,
             tokenizer=self._context.tokenizer,
             max_length=max_length,
             next_sentence=self._config.next_sentence,
-            dupe_factor=self._config.dupe_factor,
+            dupe_factor=dupe_factor,
             held_out=self._config.held_out,
             masked=masked,
         )
@@ -346,7 +346,8 @@ class PretrainingTask:
             path = data / corpus.path
             # A folder says itself how long its rows are.
             length = self._context.max_length if is_folder(path) else self._length(phase)
-            wanted = self._wanted(length, masked=static)
+            factor = self._config.dupe_factor
+            wanted = self._wanted(length, dupe_factor=factor, masked=static)
             corpora.append((open_rows(path, wanted, part=part), corpus.weight))
         return instance_rows(corpora, self._fixed, pairs=self._pairs)
 
