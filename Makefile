@@ -9,6 +9,7 @@
 VENV ?= .venv
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+TEST_PROCESSES ?= 2
 
 ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -35,7 +36,7 @@ test: $(VENV)/.installed-plugins  ## the quick test suite: all but the tests mar
 	$(BIN)/python -m pytest -m "not slow and not gpu and not multigpu" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.installed-weights  ## every test that this machine can run, of the faults ten
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 faults: $(VENV)/.installed-plugins  ## kill, stop and obstruct runs of every mode, all cases; minutes
 	$(BIN)/python -m pytest -m "slow or faults" tests/engine/test_faults.py $(PYTEST_ARGS)

@@ -24,10 +24,13 @@ from bertmod.recipe.resolve import resolve
 from bertmod.registry import load_registry
 
 VOCAB_SIZE = 8000
-ENCODER = {"name": "bert", "size": "mini", "initializer_range": 0.035}
-"""Four layers of 256; fresh weights have the scale that 0.02 gives a hidden size of 768."""
+ENCODER = {"name": "bert", "size": "tiny", "initializer_range": 0.05}
+"""Two layers of 128; fresh weights have the scale that 0.02 gives a hidden size of 768."""
 
-FRESH_RATE = 1e-3
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+"""For pre-training from scratch: so small an encoder cannot learn the text by heart."""
+
+FRESH_RATE = 2e-3
 RATES = {"encoder": 1e-4, "heads": 1e-3}
 """Learning rates where an encoder is trained already."""
 
@@ -40,7 +43,7 @@ ENOUGH = 0.9
 
 
 TITLES = {
-    "scratch": "A mini encoder from scratch, its own vocabulary of 8,000 pieces",
+    "scratch": "A tiny encoder from scratch, its own vocabulary of 8,000 pieces",
     "continued": "MiniLM goes on; its masked-LM head is new",
 }
 
@@ -228,9 +231,9 @@ class Study:
 
 def _scratch(vocab: Path, steps: int) -> dict[str, Any]:
     return {
-        "encoder": ENCODER,
+        "encoder": {**ENCODER, **NO_DROPOUT},
         "tokenizer": {"name": "wordpiece", "vocab": str(vocab)},
-        "optimizer": {"name": "adamw", "learning_rate": FRESH_RATE},
+        "optimizer": {"name": "adamw", "learning_rate": FRESH_RATE, "betas": [0.9, 0.98]},
         **_length(steps),
     }
 
