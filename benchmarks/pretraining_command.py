@@ -104,7 +104,7 @@ def domain(
         Path, typer.Option(metavar="DIR", help="Working folder; page and plot go beside it.")
     ] = Path("runs/benchmarks/domain"),
     steps: Annotated[int, typer.Option(min=1, help="From scratch.")] = 14000,
-    more_steps: Annotated[int, typer.Option(min=1, help="Of MiniLM.")] = 1000,
+    more_steps: Annotated[int, typer.Option(min=1, help="Of MiniLM.")] = 800,
     seeds: Seeds = "1,2",
     busy: Busy = False,
 ) -> None:
