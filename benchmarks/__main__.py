@@ -29,6 +29,7 @@ from benchmarks.options import (
 from benchmarks.overlap import overlap
 from benchmarks.peers import PEERS, PeerError, make_environment, peer_python
 from benchmarks.pretraining_command import domain, pretraining, pretraining_steps
+from benchmarks.speed_command import run
 
 app = typer.Typer(
     help="Measure bertmod beside other tools.", add_completion=False, no_args_is_help=True
@@ -37,6 +38,7 @@ app.command()(overlap)
 app.command()(domain)
 app.command()(pretraining)
 app.command()(pretraining_steps)
+app.command()(run)
 
 
 @app.command()
@@ -285,22 +287,6 @@ def methods(
         print(study.run(busy=busy, say=say))
     except (BertmodError, OtherResults, RunFailed) as error:
         raise SystemExit(str(error)) from error
-
-
-@app.command()
-def startup(
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder that has SST-2/, to time features.")
-    ] = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
-        "runs/benchmarks/startup.json"
-    ),
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 7,
-) -> None:
-    """Time commands until they end, and features made before."""
-    from benchmarks.startup import measure
-
-    print(measure(data.resolve() if data else None, output, repeats=repeats))
 
 
 @app.command()

@@ -14,6 +14,7 @@ PEERS = {
     "peft": ("peft==0.21.2", "transformers==5.23.0", "accelerate==1.15.0"),
     # The newest transformers that this version of adapters takes.
     "adapters": ("adapters==1.3.0", "transformers==4.57.6", "accelerate==1.15.0"),
+    "onnxruntime": ("onnxruntime==1.31.1", "tokenizers==0.23.3", "numpy"),
 }
 """Name of a peer to what is installed for it; PyTorch is bertmod's own, of constraints.txt."""
 

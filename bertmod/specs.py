@@ -313,12 +313,15 @@ class ExporterSpec(Spec):
         export: (config, ExportContext, folder) to ``Exported``; fills the folder, imports torch.
         exact: Whether outputs are the model's but for rounding; if not, dev rows are scored.
         check: Problems of the options, and libraries that it needs and that are not installed.
+        open: From a folder that it filled to the same ``Exported``, for ``bertmod predict
+            --export``; None: its files are not run again.
     """
 
     kind: ClassVar[str] = "exporter"
 
     export: Callable[[Config, ExportContext, Path], Exported]
     exact: bool = True
+    open: Callable[[Path], Exported] | None = None
     check: Callable[[Config], Problems] = no_problems
 
 

@@ -188,6 +188,7 @@ def trainer_settings(recipe: ResolvedRecipe) -> TrainerSettings:
         parallel="single" if training.parallel == "auto" else training.parallel,
         activation_checkpointing=training.activation_checkpointing,
         compile=training.compile,
+        fast=training.fast,
         layout=training.layout,
         reshuffle=recipe.data.reshuffle,
         bucket_window=recipe.data.bucket_window,

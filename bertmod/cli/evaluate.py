@@ -25,12 +25,22 @@ from bertmod.cli.evaluate_run import Resampling, score_run
 from bertmod.cli.invocation import invocation
 from bertmod.cli.recipe_options import StrictDataOption
 from bertmod.cli.terminal import show_warnings
-from bertmod.cli.trained_options import DeviceOption, Form, SourceOption, TaskOption
+from bertmod.cli.trained import load_trained
+from bertmod.cli.trained_options import (
+    DeviceOption,
+    ExportOption,
+    Form,
+    SourceOption,
+    TaskOption,
+)
 from bertmod.errors import DataError
 from bertmod.wording import listed
 
 _OF_PREDICTIONS = ("null_odds", "null_threshold", "partial")
-_OF_RUNS = ("source", "confidence", "resamples", "seed", "format_", "device", "strict_data")
+_OF_RUNS = (
+    *("source", "confidence", "resamples", "seed", "format_", "device", "strict_data"),
+    "export",
+)
 
 
 def evaluate(
@@ -50,6 +60,7 @@ def evaluate(
     output: OutputOption = None,
     format_: FormatOption = "usual",
     device: DeviceOption = "auto",
+    export: ExportOption = None,
     strict_data: StrictDataOption = False,
 ) -> None:
     """Score every dev split of a run's tasks, or a file of predictions, over the whole of it."""
@@ -71,10 +82,10 @@ def evaluate(
         return
     if run is None:
         raise DataError("nothing to score\n  name a RUN folder, or --predictions FILE")
-    from bertmod.inference.trained import load_run
-
-    trained = load_run(
-        run, source=source, registry=invocation().registry, device=device, strict_data=strict_data
+    if export is not None and format_ == "google":
+        raise DataError("--format google and --export: exported files give no losses")
+    trained = load_trained(
+        run, source=source, device=device, export=export, strict_data=strict_data
     )
     resampling = None if confidence is None else Resampling(confidence, resamples, seed)
     score_run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from bertmod.cli.invocation import invocation
 from bertmod.cli.predict_line import answer_line, line_fields
 from bertmod.cli.predict_options import (
     ChoiceOption,
@@ -20,7 +19,14 @@ from bertmod.cli.predict_rows import answer_input
 from bertmod.cli.predict_splits import answer_splits
 from bertmod.cli.recipe_options import DataOption
 from bertmod.cli.terminal import show_warnings
-from bertmod.cli.trained_options import DeviceOption, RunArgument, SourceOption, TaskOption
+from bertmod.cli.trained import load_trained
+from bertmod.cli.trained_options import (
+    DeviceOption,
+    ExportOption,
+    RunArgument,
+    SourceOption,
+    TaskOption,
+)
 from bertmod.errors import DataError
 
 
@@ -38,14 +44,12 @@ def predict(
     columns: ColumnsOption = None,
     source: SourceOption = "mean",
     device: DeviceOption = "auto",
+    export: ExportOption = None,
 ) -> None:
     """Answer one line, every row of a file in its order, or every test split of the run's tasks."""
-    from bertmod.inference.trained import load_run
-
     show_warnings()
     asked = task or ()
-    registry = invocation().registry
-    load = partial(load_run, run, source=source, registry=registry, device=device)
+    load = partial(load_trained, run, source=source, device=device, export=export)
     fields = line_fields(text, text_pair=text_pair, file=text_pair_file, choices=choice or ())
     if fields is not None:
         stated = {"--input": input_, "--data": data, "--output": output, "--columns": columns}

@@ -28,6 +28,17 @@ TaskOption = Annotated[
 ]
 
 
+ExportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--export",
+        metavar="DIR",
+        help="Answer with the files that bertmod export made of this run, such as int8's on "
+        "onnxruntime.",
+    ),
+]
+
+
 def names_several(asked: Sequence[str]) -> bool:
     """Whether ``--task`` names more tasks than one."""
     return "all" in asked or len(set(asked)) > 1

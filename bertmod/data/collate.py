@@ -56,6 +56,7 @@ def collate(
     tasks: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
     assume_padding: bool = False,
+    fast: bool = False,
 ) -> Batch:
     """A batch of all features of a table.
 
@@ -67,6 +68,7 @@ def collate(
         tasks: Task index of each row, ascending, for rows of several tasks; None means one task.
         device: Where the tensors go.
         assume_padding: As ``RowContext.of`` takes it.
+        fast: As ``RowContext.of`` takes it.
 
     Returns:
         The batch; positions count flat tokens of the batch, -1 where they do not count.
@@ -101,6 +103,7 @@ def collate(
             token_multiple=TOKEN_MULTIPLE,
             device=device,
             assume_padding=assume_padding,
+            fast=fast,
         ),
     )
 

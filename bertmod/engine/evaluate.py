@@ -16,6 +16,8 @@ from bertmod.contracts.head import TaskInfo
 from bertmod.contracts.task import Example, Feature, Prediction, Task
 from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
+from bertmod.engine.answering import answering_model
+from bertmod.engine.batches import MOST_TOKENS, batches_by_length, mixed_batches
 from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import autocast
 from bertmod.engine.sharding import is_sharded, kept_together
@@ -24,6 +26,9 @@ from bertmod.nn.context import Layout
 
 if TYPE_CHECKING:
     from bertmod.contracts.batch import Arrays
+
+WORTH_TOKENS = 1024
+"""Tokens to answer from which on it pays to convert an encoder's weights once, and lay them out."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,14 @@ class EvaluationSettings:
         batch_size: Features per batch, positive.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         layout: Rows ``packed`` or ``padded``.
+        fast: Whether, on a CPU, the encoder's weights are converted once and its attention is
+            the one for short rows; answers differ by rounding.
     """
 
     batch_size: int = 64
     precision: str = "fp32"
     layout: Layout = "packed"
+    fast: bool = True
 
 
 def decode(
@@ -65,13 +73,15 @@ def decode(
         ranks: The processes that share the batches.
     """
     layout = row_layout([model.head(task).layout], settings.layout)
+    ready = _Ready.of(model, settings, int(features.lengths.sum()))
+    model = ready.model
 
     def answer(indices: np.ndarray, device: torch.device) -> list[Arrays]:
-        batch = collate(features.take(indices), layout=layout, device=device)
+        batch = collate(features.take(indices), layout=layout, device=device, fast=ready.fast)
         with autocast(settings.precision, device):
             return model.head(task).decode(model(batch, task), batch)
 
-    batches = list(batches_by_length(features.lengths, settings.batch_size))
+    batches = list(batches_by_length(features.lengths, settings.batch_size, ready.most_tokens))
     own = batches[ranks.rank :: ranks.size]
     decoded = _decoded(
         model, features.example, own + _again(model, batches, ranks), answer, advance
@@ -112,17 +122,21 @@ def decode_mixed(
     table = FeatureTable.concatenate([_tokens_alone(each) for each in features.values()])
     number_of_feature = np.repeat(numbers, sizes)
     layout = row_layout([model.head(task).layout for task in features], settings.layout)
+    ready = _Ready.of(model, settings, int(table.lengths.sum()))
+    model = ready.model
 
     def answer(indices: np.ndarray, device: torch.device) -> list[Arrays]:
         order = np.argsort(number_of_feature[indices], kind="stable")
         part = table.take(indices[order])
         tasks = np.repeat(number_of_feature[indices[order]], np.diff(part.row_bounds))
-        batch = collate(part, layout=layout, tasks=tasks.tolist(), device=device)
+        batch = collate(part, layout=layout, tasks=tasks.tolist(), device=device, fast=ready.fast)
         with autocast(settings.precision, device):
             answers = model.decode(batch)
         return [answers[place] for place in np.argsort(order)]
 
-    batches = mixed_batches(number_of_feature, table.lengths, settings.batch_size)
+    batches = mixed_batches(
+        number_of_feature, table.lengths, settings.batch_size, most_tokens=ready.most_tokens
+    )
     decoded = _decoded(model, _examples_apart(features.values()), batches, answer, advance)
     ends = np.cumsum(sizes).tolist()
     return {
@@ -162,6 +176,31 @@ def mean_loss(
                 counts[name] = counts.get(name, 0.0) + count
                 sums[name] = sums.get(name, 0.0) + losses[name][0].item()
     return {name: sums[name] / count for name, count in counts.items() if count}
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A model that answers, and how it is asked.
+
+    Attributes:
+        model: The model.
+        most_tokens: Tokens of a batch at most; None: any number.
+        fast: As ``collate`` takes it.
+    """
+
+    model: MultiTaskModel
+    most_tokens: int | None = None
+    fast: bool = False
+
+    @classmethod
+    def of(cls, model: MultiTaskModel, settings: EvaluationSettings, num_tokens: int) -> _Ready:
+        """What answers so many tokens fastest."""
+        if not settings.fast or next(model.parameters()).device.type != "cpu":
+            return cls(model)
+        if num_tokens >= WORTH_TOKENS:
+            model = answering_model(model, settings.precision)
+        # in fp32 torch's own attention is the faster one
+        return cls(model, MOST_TOKENS, fast=settings.precision == "bf16")
 
 
 @contextmanager
@@ -246,38 +285,6 @@ def _tokens_alone(table: FeatureTable) -> FeatureTable:
         token_bounds=table.token_bounds,
         tokens={"input_ids": ids, "token_type_ids": types},
     )
-
-
-def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Indices of features of similar length, longest first, (up to batch_size,), int64."""
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
-
-
-def mixed_batches(tasks: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Indices of features of similar length: batches of one task first, then of what is left.
-
-    A batch of one task has no small pieces: it is the fastest where a task can fill it.
-
-    Args:
-        tasks: Task number of each feature, (features,), int64.
-        lengths: Tokens of each feature, (features,), int64.
-        batch_size: Features per batch, positive.
-
-    Returns:
-        Arrays of up to ``batch_size`` indices, int64, longest features first in each kind.
-    """
-    rest = []
-    for number in np.unique(tasks):
-        own = np.flatnonzero(tasks == number)
-        for indices in batches_by_length(lengths[own], batch_size):
-            if len(indices) == batch_size:
-                yield own[indices]
-            else:
-                rest.append(own[indices])
-    if rest:
-        left = np.concatenate(rest)
-        yield from (left[indices] for indices in batches_by_length(lengths[left], batch_size))
 
 
 class DevSplit(Protocol):

@@ -39,6 +39,8 @@ class TrainerSettings:
         activation_checkpointing: Whether a layer's activations are computed again in the backward
             pass instead of being kept.
         compile: Whether the encoder's layers are compiled.
+        fast: Whether a CPU trains with attention, dropout and memory made for it; compiled layers
+            and other devices do without.
         layout: Rows ``packed`` one behind another, or ``padded``.
         reshuffle: Whether every pass over a task's features has its own order.
         bucket_window: Batches whose rows are sorted by length together; 1 means none.
@@ -75,6 +77,7 @@ class TrainerSettings:
     parallel: Parallel = "single"
     activation_checkpointing: bool = False
     compile: bool = False
+    fast: bool = True
     layout: Layout = "packed"
     reshuffle: bool = True
     bucket_window: int = 8

@@ -16,8 +16,6 @@ without FSDP look for its ``to_local`` instead.
 from __future__ import annotations
 
 import copy
-import ctypes
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -29,6 +27,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from bertmod.contracts.encoder import Encoder
+from bertmod.engine.allocation import give_back_freed_memory
 from bertmod.engine.ema import WeightAverage
 from bertmod.engine.offload import Offload, settled_offload
 from bertmod.engine.parallel import Ranks
@@ -38,23 +37,6 @@ from bertmod.model.multitask import MultiTaskModel
 
 OLDEST_TORCH = "2.13"
 """The first torch whose FSDP2 is known to find tensors in the dataclasses that heads return."""
-
-
-_M_MMAP_THRESHOLD, _LARGE = -3, 2**20
-"""From glibc's ``malloc.h``; bytes."""
-
-
-def give_back_freed_memory() -> None:
-    """Have the C library return blocks of 1 MiB and more to the system once they are freed.
-
-    glibc keeps blocks of up to 32 MiB for later ones. Parameters that are put together and taken
-    apart all the time leave holes among them: with 12 layers of 512 a process on a CPU took
-    1,560 MiB instead of 1,000. Other C libraries are left alone.
-    """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def is_sharded(tensor: Tensor) -> bool:

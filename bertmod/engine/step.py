@@ -17,6 +17,7 @@ from bertmod.contracts.batch import Batch
 from bertmod.contracts.schedule import Schedule
 from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
+from bertmod.engine.allocation import keep_freed_memory
 from bertmod.engine.clipping import clip_global, clip_per_tensor
 from bertmod.engine.data_parallel import Share, Shares
 from bertmod.engine.gradient_sums import GradientSums
@@ -135,7 +136,10 @@ class Stepper:
         self._schedule, self._settings = schedule, settings
         self._device, self._loss_weights, self._ranks = device, loss_weights, ranks
         self._shares = Shares(model, device, parallel=settings.parallel, ranks=ranks)
+        self._fast = settings.fast and not settings.compile and device.type == "cpu"
         summed = settings.parallel == "fsdp"  # by its own backward pass
+        if self._fast and not summed:
+            keep_freed_memory()
         self._sums = GradientSums(model, masters.groups, ALONE if summed else ranks)
         self._layers = LayerCalls(
             checkpointing=settings.activation_checkpointing,
@@ -274,7 +278,9 @@ class Stepper:
     def _collate(self, task: str, table: FeatureTable, share: Share) -> Batch:
         layout = row_layout([self._model.head(task).layout], self._settings.layout)
         alike = self._settings.compile
-        return collate(table, layout=layout, device=share.device, assume_padding=alike)
+        return collate(
+            table, layout=layout, device=share.device, assume_padding=alike, fast=self._fast
+        )
 
     def _present(self) -> list[Tensor]:
         """Every gradient that there is."""

@@ -203,8 +203,9 @@ class Trainer:
 
         Where weights are averaged, it answers with the averages.
         """
+        own = self.settings
         settings = EvaluationSettings(
-            self.settings.evaluation_batch_size, self.settings.precision, self.settings.layout
+            own.evaluation_batch_size, own.precision, own.layout, fast=own.fast
         )
         with self._memory.evaluation(self.step), self._average.applied(self.model):
             tasks = list(self._tasks.values())

@@ -15,7 +15,7 @@ from bertmod.inference.scores import SEED_FOLDER, RunScores, read_run, run_folde
 from bertmod.inference.states import Source
 from bertmod.recipe.identity import recipe_text
 
-MACHINE_KEYS = ("device", "parallel", "offload", "activation_checkpointing", "compile")
+MACHINE_KEYS = ("device", "parallel", "offload", "activation_checkpointing", "compile", "fast")
 """Settings of ``training`` that say where a run was made and at what cost, not what it does."""
 
 

@@ -113,6 +113,8 @@ def _values(folder: Path, export: Export) -> dict[str, Any]:
         ],
         "outputs": [output_axes(output) for output in export.padded.outputs],
         "tasks": {task: _task(entry) for task, entry in chosen.records.items()},
+        "encoder_hash": chosen.state.encoder_hash,
+        "scores": [score.cells() for score in export.scores],
         "tokenizer": read_encoder_record(chosen.state.encoder)["tokenizer"],
     }
 

@@ -22,7 +22,7 @@ from bertmod.data.collate import collate
 from bertmod.data.features import FeatureTable
 from bertmod.data.known_tokens import require_known_tokens
 from bertmod.data.ragged import runs
-from bertmod.engine.evaluate import batches_by_length
+from bertmod.engine.batches import batches_by_length
 from bertmod.engine.precision import autocast, resolve_precision
 from bertmod.errors import CheckpointError, DataError
 from bertmod.inference.adapter_files import LoadedTask

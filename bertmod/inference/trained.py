@@ -318,7 +318,7 @@ class TrainedRun:
         )
         training = recipe.training
         settings = EvaluationSettings(
-            recipe.evaluation.batch_size, training.precision, training.layout
+            recipe.evaluation.batch_size, training.precision, training.layout, fast=training.fast
         )
         return _Loaded(model, prepared, settings)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertmod.contracts.batch import Span
+from bertmod.nn.attention import RowPlaces, fast_attention
+from bertmod.nn.dropout import fast_dropout
 
 Layout = Literal["packed", "padded"]
 
@@ -36,6 +39,8 @@ class RowContext:
         dense: Whether the flat tokens are the padded rows.
         full: Whether no row has padding, so that attention needs no mask.
         training: Whether dropout is on.
+        fast: Whether attention and dropout are those of ``nn/attention.py`` and ``nn/dropout.py``,
+            made for training on a CPU, instead of torch's.
     """
 
     lengths_R: Tensor
@@ -48,6 +53,7 @@ class RowContext:
     dense: bool
     full: bool
     training: bool = False
+    fast: bool = False
 
     @classmethod
     def of(
@@ -61,6 +67,7 @@ class RowContext:
         device: torch.device | str = "cpu",
         training: bool = False,
         assume_padding: bool = False,
+        fast: bool = False,
     ) -> RowContext:
         """The context of rows with these lengths.
 
@@ -75,6 +82,7 @@ class RowContext:
             training: Whether dropout is on.
             assume_padding: Whether to compute as if some row had padding, also where none has:
                 then batches of a layout differ in their sizes alone, which compiled code wants.
+            fast: Whether to use the operations made for training on a CPU.
 
         Raises:
             ValueError: If there are no rows, a row is empty or longer than ``length``, or the
@@ -104,6 +112,7 @@ class RowContext:
             dense=layout == "padded" or bool(not assume_padding and (stored == max_length).all()),
             full=bool(not assume_padding and (lengths == max_length).all()),
             training=training,
+            fast=fast,
         )
 
     @property
@@ -123,6 +132,9 @@ class RowContext:
 
     def attention(self, q_TND: Tensor, k_TND: Tensor, v_TND: Tensor, *, dropout: float) -> Tensor:
         """Softmax attention within rows; see ``BatchContext.attention``."""
+        if self.fast:
+            dropped = dropout if self.training else 0.0
+            return fast_attention(q_TND, k_TND, v_TND, self._places, dropout=dropped)
         q, k, v = (self._rows(x).transpose(1, 2) for x in (q_TND, k_TND, v_TND))
         mask = None if self.full else self.mask_RL[:, None, None, :]
         out = F.scaled_dot_product_attention(
@@ -132,7 +144,9 @@ class RowContext:
 
     def dropout(self, x: Tensor, p: float) -> Tensor:
         """``x`` with entries dropped at probability ``p`` while training."""
-        return F.dropout(x, p, training=True) if self.training and p > 0.0 else x
+        if not self.training or p == 0.0:
+            return x
+        return fast_dropout(x, p) if self.fast else F.dropout(x, p, training=True)
 
     def pad(self, x_T: Tensor) -> tuple[Tensor, Tensor]:
         """Rows (rows, max_length, ...) with zeros behind each row's end, and their mask."""
@@ -162,6 +176,10 @@ class RowContext:
     def with_training(self, training: bool) -> RowContext:
         """The same rows with dropout switched on or off."""
         return self if training == self.training else replace(self, training=training)
+
+    @cached_property
+    def _places(self) -> RowPlaces:
+        return RowPlaces.of(self.mask_RL, self.slot_of_token_T, dense=self.dense, full=self.full)
 
     def _rows(self, x_T: Tensor) -> Tensor:
         """Flat tokens as (rows, max_length, ...); what lies behind a row's end is finite."""

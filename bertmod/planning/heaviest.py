@@ -10,7 +10,7 @@ import numpy as np
 from bertmod.data.collate import row_layout
 from bertmod.data.features import FeatureTable
 from bertmod.data.training_rows import TrainingRows
-from bertmod.engine.evaluate import batches_by_length
+from bertmod.engine.batches import batches_by_length
 from bertmod.engine.order import DrawnRows
 from bertmod.engine.parallel import Ranks
 from bertmod.engine.tasks import TrainingTask

@@ -122,6 +122,7 @@ def _acts(
             trainer.settings.evaluation_batch_size,
             trainer.settings.precision,
             trainer.settings.layout,
+            fast=trainer.settings.fast,
         )
         use = MemoryUse(trainer.model, assembled.tasks, trainer.settings, kept=False)
         answer = partial(decode, trainer.model, evaluation.task, features=features)

@@ -9,8 +9,8 @@ from typing import cast
 from torch.nn import Module
 
 from bertmod.contracts.encoder import Encoder
+from bertmod.engine.allocation import give_back_freed_memory
 from bertmod.engine.gradient_sums import BUCKET
-from bertmod.engine.sharding import give_back_freed_memory
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.planning.memory import Memory
 

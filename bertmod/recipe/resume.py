@@ -15,6 +15,7 @@ _LONGER, _BATCH = "training.num_epochs", "evaluation.batch_size"
 _CHANGEABLE = (
     "activation_checkpointing",
     "compile",
+    "fast",
     "gradient_accumulation_steps",
     "max_minutes",
     "offload",
@@ -22,14 +23,14 @@ _CHANGEABLE = (
 )
 """Of ``training``, what says how steps are made or when the run ends, not what a step does.
 
-More micro-steps, like more processes, draw other dropout masks: a run that had too little memory
-goes on, if not with the bits that it would have had.
+More micro-steps, like more processes or ``fast``, draw other dropout masks: a run that had too
+little memory goes on, if not with the bits that it would have had.
 """
 
 _SETTLED = {"training.device", "training.precision"}
 _TAKEN = (
     "of a changed recipe these are taken: a larger training.num_epochs, "
-    "training.activation_checkpointing, training.compile, "
+    "training.activation_checkpointing, training.compile, training.fast, "
     "training.gradient_accumulation_steps, training.max_minutes, training.offload, "
     "training.parallel, evaluation.batch_size"
 )

@@ -82,6 +82,12 @@ class TrainingKeys(Envelope):
         description="Whether torch.compile compiles the encoder's layers: the same steps but for "
         "rounding. It needs a C++ compiler, on a GPU Triton.",
     )
+    fast: bool = Field(
+        True,
+        description="Whether a CPU trains with attention, dropout and memory made for it: the same "
+        "steps but for rounding and other dropout masks. GPUs and compiled layers do without; "
+        "false: torch's own everywhere.",
+    )
     layout: Literal["packed", "padded"] = Field(
         "packed",
         description="How rows lie in a batch: one behind another, or padded to the longest.",

@@ -304,7 +304,7 @@ def test_resume_with_a_changed_recipe(here, trained, fingerprint) -> None:
         "  seed\n"
         "      42 when the run began, 3 now\n"
         "      of a changed recipe these are taken: a larger training.num_epochs, "
-        "training.activation_checkpointing, training.compile, "
+        "training.activation_checkpointing, training.compile, training.fast, "
         "training.gradient_accumulation_steps, training.max_minutes, training.offload, "
         "training.parallel, evaluation.batch_size\n"
         "  training.num_epochs\n"

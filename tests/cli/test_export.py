@@ -414,3 +414,37 @@ def test_somebody_else_s_exporter(
     unchecked = bertmod("export", run, "bare", "--to", "zeros", "--no-check", env=mine)
     assert (unchecked.returncode, unchecked.stderr) == (0, "")
     assert "differ" not in unchecked.stdout
+
+
+def test_answers_of_exported_files(here, run: Path, tmp_path: Path) -> None:
+    words = ("export", run, "int8", "--to", "int8", "--task", "cola", "--task", "stsb")
+    assert here(*words).returncode == 0
+    stated = ("--export", "int8")
+    found = here("evaluate", run, *stated, "--task", "cola", "--output", "scores.json")
+    told = re.search(r"int8: cola dev/matthews: (-?[\d.]+) \([-+][\d.]+ against", found.stderr)
+    assert told is not None, found.stderr
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert f"{scores['cola/dev/matthews']:.4f}" == told[1]
+    text = ("predict", run, "--task", "cola", "--text", "The cat sat.")
+    own, other = (json.loads(here(*text, *more).stdout) for more in ((), stated))
+    assert own["probabilities"] != other["probabilities"]
+    assert own["probabilities"] == pytest.approx(other["probabilities"], abs=0.05)
+    (tmp_path / "texts.jsonl").write_text('{"text": "A cat.", "text_pair": "A dog."}\n')
+    rows = ("predict", run, "--task", "stsb", "--input", "texts.jsonl", *stated)
+    assert here(*rows).stdout.startswith("index\tprediction\n0\t")
+
+
+def test_exported_files_that_do_not_answer_a_run(here, run: Path, tmp_path: Path) -> None:
+    words = ("export", run, "out", "--to", "torch_export", "--task", "cola", "--no-check")
+    assert here(*words).returncode == 0
+    text = ("predict", run, "--task", "cola", "--text", "The cat sat.", "--export")
+    assert "does not say how its files are run again" in here(*text, "out").stderr
+    assert "not a folder that bertmod export wrote" in here(*text, ".").stderr
+    values = json.loads((tmp_path / "out/export.json").read_text())
+    values["exporter"]["name"] = "bertmod/onnx"
+    (tmp_path / "out/export.json").write_text(json.dumps(values))
+    result = here(*text, "out")
+    assert result.returncode == 2
+    assert "bertmod/onnx cannot run it: " in result.stderr
+    cuda = here(*text, "out", "--device", "cuda")
+    assert "--device cuda and --export: exported files are run on the CPU" in cuda.stderr

@@ -160,7 +160,7 @@ def test_dropout_ends_after_the_given_epochs(toy) -> None:
             model, dropout_epochs=1, num_epochs=2, steps_per_epoch=3, learning_rate=1e-12
         )
         norms[dropout] = [trainer.train_step()[1].grad_norm for _ in range(6)]
-    assert all(abs(a - b) > 1e-3 for a, b in zip(norms[0.0][:3], norms[0.5][:3], strict=True))
+    assert all(abs(a - b) > 1e-4 for a, b in zip(norms[0.0][:3], norms[0.5][:3], strict=True))
     np.testing.assert_allclose(norms[0.0][3:], norms[0.5][3:], rtol=1e-5)
 
 

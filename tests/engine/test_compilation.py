@@ -36,7 +36,8 @@ def graphs() -> int:
 def course(toy, *, steps: int = 12, model=None, **options):
     """What some steps gave, the parameters after them, and the graphs compiled up to each step."""
     model = toy.model(TASKS, dropout=0.2) if model is None else model
-    options = {"optimizer": "bert_adam", "learning_rate": 1e-3, **options}
+    # compiled layers have torch's own dropout
+    options = {"optimizer": "bert_adam", "learning_rate": 1e-3, "fast": False, **options}
     trainer = toy.trainer(model, [toy.task(task, count=43) for task in TASKS], **options)
     results, first, seen = [], graphs(), []
     for _ in range(steps):
@@ -189,7 +190,9 @@ def test_a_run_in_two_processes_killed_and_gone_on_with_uncompiled(
     program, write_recipe, tmp_path, run_files
 ) -> None:
     """Compiled and checkpointed at first: but for rounding the rows of a run that is neither."""
-    recipe = write_recipe(tmp_path, training={"num_epochs": 1}, evaluation={"every_steps": 8})
+    recipe = write_recipe(
+        tmp_path, training={"num_epochs": 1, "fast": False}, evaluation={"every_steps": 8}
+    )
     plain, run = tmp_path / "plain", tmp_path / "run"
     ended = program("run", recipe, "--output", plain, "--quiet", processes=2)
     assert ended.status == 0, ended.err

@@ -163,7 +163,10 @@ class Loaded:
 
 
 class Rows:
-    """Inputs of a case as a batch of one layout, and its outputs in the same order of tokens."""
+    """Inputs of a case as a batch of one layout, and its outputs in the same order of tokens.
+
+    A layout may be followed by " fast": with the operations made for training on a CPU.
+    """
 
     def __init__(self, tensors: Mapping[str, Tensor], layout: str, *, defaults: bool = False):
         ids = tensors["input/input_ids"]
@@ -172,7 +175,8 @@ class Rows:
         # The mask of every case is a run of ones from the row's first token on.
         assert torch.equal(mask, (torch.arange(ids.shape[1]) < mask.sum(1)[:, None]).long())
         self.real = mask.bool()
-        self.layout, self.width = layout, ids.shape[1]
+        self.layout, _, operations = layout.partition(" ")
+        self.fast, self.width = operations == "fast", ids.shape[1]
         types = None if defaults else self.flat(tensors["input/token_type_ids"])
         self.ids, self.types = self.flat(ids), types
 
@@ -185,7 +189,9 @@ class Rows:
         return values_T if self.layout == "packed" else values_T[self.real.flatten()]
 
     def batch(self, labels: Tensor | None = None) -> Batch:
-        context = RowContext.of(np.asarray(self.lengths), layout=self.layout, length=self.width)
+        context = RowContext.of(
+            np.asarray(self.lengths), layout=self.layout, length=self.width, fast=self.fast
+        )
         rows = torch.arange(len(self.lengths))
         targets = {} if labels is None else {"labels": labels}
         return Batch(self.ids, self.types, rows, targets, context)

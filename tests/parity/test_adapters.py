@@ -27,7 +27,7 @@ VARIANTS = (
     "top_bert_layer",
 )
 CASES = tuple(f"02_multitask_{variant}" for variant in VARIANTS)
-LAYOUTS = ("packed", "padded")
+LAYOUTS = ("packed", "padded", "packed fast")
 FILES = ("best_model.pth", "best_model.safetensors")
 WANT = frozenset({"layers", "pooled"})
 

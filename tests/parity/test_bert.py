@@ -11,7 +11,7 @@ from bertmod.builtin.encoders.plugin import BertConfig
 
 pytestmark = pytest.mark.shared
 WANT = frozenset({"layers", "pooled"})
-LAYOUTS = ("packed", "padded")
+LAYOUTS = ("packed", "padded", "packed fast")
 FILES = ("model.safetensors", "pytorch_model.bin")
 
 

@@ -36,6 +36,15 @@ def export(context: ExportContext, folder: Path, *, opset: int) -> Exported:
     return Exported(Session(path).run, (f"{FILE}: {size(path)}, fp32, opset {opset}",), USE)
 
 
+def opened(folder: Path) -> Exported:
+    """``model.onnx`` of a folder, ready to be run.
+
+    Args:
+        folder: Where the file is.
+    """
+    return Exported(Session(folder / FILE).run)
+
+
 def write(context: ExportContext, path: Path, *, opset: int) -> None:
     """Write the model in fp32.
 

@@ -76,6 +76,13 @@ def export_torch(config: EmptyConfig, context: ExportContext, folder: Path) -> E
     return torch_export.export(context, folder)
 
 
+def open_onnx(folder: Path) -> Exported:
+    """``model.onnx`` of a folder, in either precision."""
+    from bertmod.builtin.exporters import onnx
+
+    return onnx.opened(folder)
+
+
 def installed(config: ComponentConfig) -> Sequence[Problem]:
     """A problem if a library is missing."""
     del config
@@ -92,6 +99,7 @@ def bertmod_exporters() -> Iterator[ExporterSpec]:
         name="onnx",
         config=OnnxConfig,
         export=export_onnx,
+        open=open_onnx,
         check=installed,
         summary="model.onnx for onnxruntime and others, in fp32.",
         source="https://onnx.ai",
@@ -107,6 +115,7 @@ def bertmod_exporters() -> Iterator[ExporterSpec]:
         name="int8",
         config=Int8Config,
         export=export_int8,
+        open=open_onnx,
         check=installed,
         exact=False,
         summary="model.onnx with weights in 8 bits, a quarter of the size; scored on the dev rows.",

@@ -61,7 +61,7 @@ def test_options_slot_keys_and_envelope_are_checked_in_one_pass(report):
         '      unknown option, did you mean "gradient_accumulation_steps"?\n'
         '      "training" takes: num_epochs, steps_per_epoch, max_minutes, global_batch_size, '
         "gradient_accumulation_steps, dropout_epochs, precision, loss_scale, ema, offload, device, "
-        "parallel, activation_checkpointing, compile, layout\n"
+        "parallel, activation_checkpointing, compile, fast, layout\n"
         "  training.device\n"
         '      expected a string that matches ^(auto|cpu|cuda(:[0-9]+)?)$, not "tpu"\n'
         "      auto, cpu, cuda, or cuda:N for the N-th GPU from 0.\n"
