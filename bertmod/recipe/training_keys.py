@@ -84,9 +84,9 @@ class TrainingKeys(Envelope):
     )
     fast: bool = Field(
         True,
-        description="Whether a CPU trains with attention, dropout and memory made for it: the same "
-        "steps but for rounding and other dropout masks. GPUs and compiled layers do without; "
-        "false: torch's own everywhere.",
+        description="Whether a CPU trains with attention, dropout and memory made for it, and "
+        "answers with weights converted once: the same but for rounding and other dropout masks. "
+        "GPUs and compiled layers do without; false: torch's own everywhere.",
     )
     layout: Literal["packed", "padded"] = Field(
         "packed",

@@ -57,7 +57,8 @@ def poisoned(toy, rows: list[int], value: float = float("nan")):
 def test_step_task_and_rows_are_named_and_nothing_changes(toy, value, micro_steps) -> None:
     model, tasks = poisoned(toy, [17], value)
     trainer = toy.trainer(model, tasks, gradient_accumulation_steps=micro_steps, reshuffle=False)
-    rows = [trainer._orders["flag"].batch(k).tolist() for k in range(5)]
+    drawn = [trainer._orders["flag"].batch(k, step=k, total=5) for k in range(5)]
+    rows = [np.concatenate(each.parts).tolist() for each in drawn]
     bad = next(k for k, batch in enumerate(rows) if 17 in batch)
     for _ in range(2 * bad):  # tasks take turns
         trainer.train_step()

@@ -198,7 +198,7 @@ def test_a_step_that_no_scale_makes_finite_stops_the_run(
     head = Broken(model.heads["flag"])
     model.heads = type(model.heads)({"flag": head})
     trainer = toy.trainer(model, precision=precision, offload="cpu")
-    rows = trainer._orders["flag"].batch(0).tolist()
+    (rows,) = (part.tolist() for part in trainer._orders["flag"].batch(0, step=0, total=1).parts)
     before, scale = toy.values(model), trainer._scale.state_dict()
     with pytest.raises(TrainingError) as error:
         trainer.train_step()

@@ -133,7 +133,7 @@ except RunFolderError as error:
 @pytest.mark.parametrize("mode", [0o555, 0o700], ids=["may not write", "may not even look"])
 def test_no_permission(tmp_path, mode) -> None:
     """As another user: root may write everywhere."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o055)
     run = tmp_path / "run"
     run.mkdir(mode=mode)
