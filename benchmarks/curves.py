@@ -50,7 +50,7 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> None:
                     "frequencies alone",
                     color="#666666",
                     ha="right",
-                    va="bottom",
+                    va=("top", "bottom")[number],
                 )
                 axis.set(xlabel="minutes", ylabel=f"masked {unit}", title=curve.title)
                 axis.set_xlim(left=0)

@@ -43,14 +43,16 @@ ENOUGH = 0.9
 
 
 TITLES = {
-    "scratch": "A tiny encoder from scratch, its own vocabulary of 8,000 pieces",
-    "continued": "MiniLM goes on; its masked-LM head is new",
+    "scratch": "A tiny encoder from scratch",
+    "continued": "MiniLM, continued",
 }
 
 NOTES = (
     "Held-out scores; the masks of the held-out text are the same in every evaluation. Frequencies "
     "alone answer every mask with the distribution of the training text's pieces. The time of an "
     "evaluation is its share of the run's, start and evaluations counted.",
+    "The tiny encoder has a vocabulary of 8,000 pieces learnt from the text, and no dropout here; "
+    "MiniLM's masked-LM head is new.",
     "The tasks take the same steps, rates and batches from either encoder; scores are accuracies "
     "on the dev split after the last step.",
 )

@@ -85,7 +85,12 @@ def evaluate(
     if export is not None and format_ == "google":
         raise DataError("--format google and --export: exported files give no losses")
     trained = load_trained(
-        run, source=source, device=device, export=export, strict_data=strict_data
+        run,
+        source=source,
+        device=device,
+        export=export,
+        tasks=task or (),
+        strict_data=strict_data,
     )
     resampling = None if confidence is None else Resampling(confidence, resamples, seed)
     score_run(

@@ -49,7 +49,7 @@ def predict(
     """Answer one line, every row of a file in its order, or every test split of the run's tasks."""
     show_warnings()
     asked = task or ()
-    load = partial(load_trained, run, source=source, device=device, export=export)
+    load = partial(load_trained, run, source=source, device=device, export=export, tasks=asked)
     fields = line_fields(text, text_pair=text_pair, file=text_pair_file, choices=choice or ())
     if fields is not None:
         stated = {"--input": input_, "--data": data, "--output": output, "--columns": columns}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ def load_trained(
     source: Source,
     device: str,
     export: Path | None = None,
+    tasks: Collection[str] = (),
     strict_data: bool = False,
 ) -> TrainedRun:
     """A run that answers, by itself or with the files of an export.
@@ -31,6 +33,7 @@ def load_trained(
         source: ``--from``.
         device: ``--device``.
         export: ``--export``.
+        tasks: ``--task``: of which tasks that is said; all where there is none.
         strict_data: Whether a malformed dev row is an error.
 
     Raises:
@@ -52,6 +55,6 @@ def load_trained(
     trained = load_exported_run(
         run, export, source=source, registry=registry, strict_data=strict_data
     )
-    for line in trained.export.changes():
+    for line in trained.export.changes(tasks):
         print(f"{export}: {line}", file=sys.stderr)
     return trained

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -42,10 +42,16 @@ class OpenedExport:
         """Ids of the tasks that it answers, in order."""
         return tuple(self.values["tasks"])
 
-    def changes(self) -> Iterator[str]:
-        """What was lost when it was made: a line for each dev score, its own and the model's."""
+    def changes(self, tasks: Collection[str] = ()) -> Iterator[str]:
+        """What was lost when it was made: a line for each dev score, its own and the model's.
+
+        Args:
+            tasks: Ids of the tasks to tell of; all where none of them is its own.
+        """
+        asked = [task for task in self.tasks if task in tasks] or self.tasks
         for task, split, metric, before, after, change in self.values.get("scores", ()):
-            yield f"{task} {split}/{metric}: {after} ({change} against {before} in fp32)"
+            if task in asked:
+                yield f"{task} {split}/{metric}: {after} ({change} against {before} in fp32)"
 
     def in_place_of(self, model: MultiTaskModel) -> ExportedModel:
         """A model whose forward is that of the files.
