@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -22,11 +21,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.contenders import PROGRAMS, RunFailed, timed
-from benchmarks.machine import ROOT
+from benchmarks.contenders import RunFailed, timed
 from benchmarks.memory import ENCODER
 from benchmarks.results import save_page
 from benchmarks.series import BUSY, listed, surroundings
+from benchmarks.workers import Told, Worker, take_turns
 from bertmod.data.pretraining_files import HEADER_FILE, PretrainingData, read_header
 from bertmod.errors import DataError
 
@@ -160,25 +159,26 @@ def measure(work: Work, corpus: Path, output: Path, *, python: Path, busy: bool 
     """
     make_rows(corpus, work)
     rows = work.rows()
-    told: dict[str, list[dict[str, Any]]] = {each.name: [] for each in CONTENDERS}
     with (
-        _Peer(work, python, vocab_size=rows["vocabulary"]) as peer,
+        _peer(work, python, vocab_size=rows["vocabulary"]) as peer,
         ProcessPoolExecutor(1, get_context("spawn")) as own,
     ):
         rate = own.submit(matrix_rate, work.threads).result()
-        for number in range(work.rounds + 1):
-            for each in CONTENDERS[:: -1 if number % 2 else 1]:
-                if each.tool == PEER:
-                    found = peer.round(each.setting)
-                else:
-                    found = own.submit(own_round, work, each.setting).result()
-                if any(found[name] != rows[name] for name in ("rows", "tokens")):
-                    raise RunFailed(f"{each.name}: not the rows of the others: {found}")
-                if number:
-                    told[each.name].append(found)
+
+        def pass_of(each: Contender) -> Told:
+            if each.tool == PEER:
+                found = peer.round(each.setting)
+            else:
+                found = own.submit(own_round, work, each.setting).result()
+            if any(found[name] != rows[name] for name in ("rows", "tokens")):
+                raise RunFailed(f"{each.name}: not the rows of the others: {found}")
+            return found
+
+        ways = {each.name: partial(pass_of, each) for each in CONTENDERS}
+        told = take_turns(ways, rounds=work.rounds)
     about = surroundings()
     about["machine"]["threads"] = work.threads
-    about["versions"][PEER] = peer.versions
+    about["versions"][PEER] = peer.about
     numbers = {name: each for name, each in asdict(work).items() if not isinstance(each, Path)}
     values = about | numbers | {"busy": busy, "data": rows, "bf16_rate": rate, "measured": told}
     text = page(values)
@@ -302,54 +302,17 @@ def _recipe(work: Work, precision: str) -> dict[str, Any]:
     }
 
 
-class _Peer:
-    """The process that has transformers.
-
-    Args:
-        work: What it does.
-        python: Its interpreter.
-        vocab_size: Pieces of the vocabulary.
-
-    Attributes:
-        versions: What it runs on.
-    """
-
-    def __init__(self, work: Work, python: Path, *, vocab_size: int) -> None:
-        shape = SHAPES[work.shape] | {"vocab_size": vocab_size}
-        given = {"rows": str(work.shard), "shape": shape, "threads": work.threads, **OPTIMIZER}
-        settings = work.folder / "given.json"
-        settings.write_text(json.dumps(given | {"batch_size": work.batch_size}))
-        program = PROGRAMS / "transformers_pretraining_steps.py"
-        self._command = [str(python), str(program), str(settings)]
-        self._log = work.folder / "peer.txt"
-        self.versions: dict[str, str] = {}
-
-    def __enter__(self) -> _Peer:
-        pipe = subprocess.PIPE
-        with self._log.open("w", encoding="utf-8") as log:
-            self._process = subprocess.Popen(
-                self._command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=log, text=True
-            )
-        self.versions = self._answer()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
-
-    def round(self, setting: str) -> dict[str, Any]:
-        """Have it train a pass over the rows."""
-        assert self._process.stdin is not None
-        print(setting, file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            last = "\n".join(self._log.read_text(encoding="utf-8").splitlines()[-12:])
-            raise RunFailed(f"no answer of: {' '.join(self._command)}\n{last}")
-        told: dict[str, Any] = json.loads(line)
-        return told
+def _peer(work: Work, python: Path, *, vocab_size: int) -> Worker:
+    """The process that has transformers."""
+    shape = SHAPES[work.shape] | {"vocab_size": vocab_size}
+    given = {"rows": str(work.shard), "shape": shape, "threads": work.threads, **OPTIMIZER}
+    return Worker(
+        "transformers_pretraining_steps",
+        given | {"batch_size": work.batch_size},
+        python=python,
+        folder=work.folder,
+        name="peer",
+    )
 
 
 def page(values: Mapping[str, Any]) -> str:

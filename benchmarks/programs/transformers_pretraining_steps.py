@@ -1,18 +1,13 @@
 """Steps of pre-training with transformers' BertForPreTraining in a plain loop.
 
-    python transformers_pretraining_steps.py SETTINGS
-
-SETTINGS is a JSON file that ``benchmarks/pretraining_steps.py`` writes. When the model is there,
-the program says its versions; then, for each line of its input that names one of ``WAYS``, it makes
-a step on every batch of the rows, and says what that took. What it says is a line of JSON each.
+``serving.py`` says how it is used; ``benchmarks/pretraining_steps.py`` writes the settings. A line
+of the input is one of ``WAYS``, and a round is a step on every batch of the rows.
 
 transformers is imported where it is used, so that the rest can be tested without it.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -138,17 +133,15 @@ class Training:
         self.optimizer.step()
 
 
-def main() -> None:
-    """Answer the lines of the input."""
+def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """What this runs on, and what makes a round."""
     from transformers_training import versions
 
-    settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     torch.set_num_threads(settings["threads"])
-    training = Training(settings)
-    print(json.dumps(versions()), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(training.round(line.strip())), flush=True)
+    return versions(), Training(settings).round
 
 
 if __name__ == "__main__":
-    main()
+    from serving import serve
+
+    serve(start)
