@@ -27,9 +27,6 @@ VOCAB_SIZE = 8000
 ENCODER = {"name": "bert", "size": "tiny", "initializer_range": 0.05}
 """Two layers of 128; fresh weights have the scale that 0.02 gives a hidden size of 768."""
 
-NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-"""For pre-training from scratch: so small an encoder cannot learn the text by heart."""
-
 FRESH_RATE = 2e-3
 RATES = {"encoder": 1e-4, "heads": 1e-3}
 """Learning rates where an encoder is trained already."""
@@ -138,6 +135,7 @@ class Study:
         recipe: dict[str, Any] = {
             "seed": seed,
             "data": {"dir": str(self.data), "max_length": 128},
+            "encoder": {**ENCODER, **_dropout(0.1)},
             "tasks": [{"name": task}],
             "optimizer": {"name": "adamw", "learning_rate": TASK_RATE},
             **_length(EXAMPLES[task]),
@@ -146,7 +144,6 @@ class Study:
             final = self.folder / "runs" / "pretraining-scratch" / "final"
             recipe["checkpoint"] = {"name": "auto", "path": str(final)}
         else:
-            recipe["encoder"] = ENCODER
             recipe["tokenizer"] = {"name": "wordpiece", "vocab": str(self.vocab)}
         self._train(f"{task}-{start}-{seed}", recipe, say)
 
@@ -233,7 +230,8 @@ class Study:
 
 def _scratch(vocab: Path, steps: int) -> dict[str, Any]:
     return {
-        "encoder": {**ENCODER, **NO_DROPOUT},
+        # So small an encoder cannot learn the text by heart.
+        "encoder": {**ENCODER, **_dropout(0.0)},
         "tokenizer": {"name": "wordpiece", "vocab": str(vocab)},
         "optimizer": {"name": "adamw", "learning_rate": FRESH_RATE, "betas": [0.9, 0.98]},
         **_length(steps),
@@ -246,6 +244,10 @@ def _continued(checkpoint: str, steps: int) -> dict[str, Any]:
         "optimizer": {"name": "adamw", "learning_rate": RATES},
         **_length(steps),
     }
+
+
+def _dropout(p: float) -> dict[str, float]:
+    return {"hidden_dropout_prob": p, "attention_probs_dropout_prob": p}
 
 
 def _length(steps: int) -> dict[str, Any]:
