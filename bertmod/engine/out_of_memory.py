@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from bertmod.data.features import FeatureTable
+from bertmod.engine.batches import MOST_TOKENS
 from bertmod.engine.settings import TrainerSettings
 from bertmod.engine.tasks import TrainingTask
 from bertmod.errors import TrainingError
@@ -101,12 +102,7 @@ class MemoryUse:
         """
 
         def told(error: Exception) -> str:
-            size = self.settings.evaluation_batch_size
-            longest = max(
-                int(split.features.row_lengths.max(initial=0))
-                for task in self.tasks
-                for split in task.dev.values()
-            )
+            size, longest = evaluated_rows(self)
             return (
                 f"out of memory in the evaluation after step {step}: batches of "
                 f"{counted(size, 'row')}, the longest of {counted(longest, 'token')}\n"
@@ -203,9 +199,20 @@ def step_options(use: MemoryUse, *, updating: bool = False) -> tuple[list[str], 
     return resumed, fresh
 
 
+def evaluated_rows(use: MemoryUse) -> tuple[int, int]:
+    """Rows of the batch with the longest row of an evaluation, and tokens of that row."""
+    settings = use.settings
+    splits = (split for task in use.tasks for split in task.dev.values())
+    longest = max((int(split.features.row_lengths.max(initial=0)) for split in splits), default=0)
+    size = settings.evaluation_batch_size
+    if settings.fast and torch.device(settings.device).type == "cpu":
+        size = min(size, max(1, MOST_TOKENS // max(1, longest)))
+    return size, longest
+
+
 def evaluation_options(use: MemoryUse) -> tuple[list[str], list[str]]:
     """What would make an evaluation take less; as ``step_options`` gives it."""
-    size = use.settings.evaluation_batch_size
+    size, _ = evaluated_rows(use)
     smaller = [f"evaluation.batch_size {size // 2}: the same scores"] if size > 1 else []
     half = ['training.precision "bf16": activations of half the size']
     return smaller, [*(half if use.settings.precision == "fp32" else []), _SHORTER]

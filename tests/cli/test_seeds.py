@@ -130,7 +130,7 @@ def test_a_changed_recipe_names_the_seed(here, two) -> None:
         "  optimizer.learning_rate\n"
         "      0.001 when the run began, 0.5 now\n"
         "      of a changed recipe these are taken: a larger training.num_epochs, "
-        "training.activation_checkpointing, training.compile, "
+        "training.activation_checkpointing, training.compile, training.fast, "
         "training.gradient_accumulation_steps, training.max_minutes, training.offload, "
         "training.parallel, evaluation.batch_size\n",
     )

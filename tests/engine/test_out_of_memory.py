@@ -233,18 +233,18 @@ def test_an_evaluation_without_memory_goes_on_with_smaller_batches(
     assert ended.status == 1
     lines = ended.err.splitlines()
     assert lines[0] == (
-        "error: out of memory in the evaluation after step 4: batches of 2,000 rows, the longest "
-        "of 24 tokens"
+        "error: out of memory in the evaluation after step 4: batches of 85 rows, the longest of "
+        "24 tokens"
     )
     assert lines[2:] == [
         "  what takes less, and this run can go on with (--resume):",
-        "    evaluation.batch_size 1000: the same scores",
+        "    evaluation.batch_size 42: the same scores",
         "  what takes less, in a new run:",
         f"    {BF16}",
         f"    {SHORTER}",
         "  bertmod plan says beforehand what a recipe takes",
     ]
-    ended = program(*words, "--resume", "--set", "evaluation.batch_size=8", room=(3, 8))
+    ended = program(*words, "--resume", "--set", "evaluation.batch_size=8", room=(3, 64))
     assert ended.status == 0, ended.err
 
 
