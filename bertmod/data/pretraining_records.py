@@ -101,11 +101,14 @@ def read_records(
                 _parsed(tf, text.numpy()), wanted, f"{path}, record {number}", vocab_size
             )
     except (tf.errors.OpError, OSError) as error:
-        said = getattr(error, "message", "") or str(error)
-        raise DataError(
-            f"{path}: cannot be read behind record {number}: {said.splitlines()[0]}\n"
-            "  the file is cut off or no TFRecord file; make it again"
-        ) from error
+        raise _unreadable(f"{path}: cannot be read behind record {number}", error) from error
+
+
+def _unreadable(what: str, error: Exception) -> DataError:
+    said = getattr(error, "message", "") or str(error)
+    return DataError(
+        f"{what}: {said.splitlines()[0]}\n  the file is cut off or no TFRecord file; make it again"
+    )
 
 
 def record_lengths(path: Path) -> tuple[int, int]:
@@ -122,11 +125,7 @@ def record_lengths(path: Path) -> tuple[int, int]:
         text = next(iter(tf.data.TFRecordDataset(str(path)).take(1)), None)
         row = {} if text is None else _parsed(tf, text.numpy())
     except (tf.errors.OpError, OSError) as error:
-        said = getattr(error, "message", "") or str(error)
-        raise DataError(
-            f"{path}: cannot be read: {said.splitlines()[0]}\n"
-            "  the file is cut off or no TFRecord file; make it again"
-        ) from error
+        raise _unreadable(f"{path}: cannot be read", error) from error
     missing = [name for name in (*ROW_KEYS, *MASK_KEYS, WEIGHTS_KEY, LABEL_KEY) if name not in row]
     if missing:
         what = "no record in it" if text is None else f"its records lack {', '.join(missing)}"
