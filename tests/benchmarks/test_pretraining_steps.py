@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from benchmarks import pretraining_steps
-from benchmarks.contenders import PROGRAMS
 from benchmarks.pretraining_steps import CONTENDERS, Work, make_rows, operations, own_round, page
 from benchmarks.series import BUSY
 from bertmod.data.pretraining_files import PretrainingData
@@ -35,14 +34,8 @@ def corpus(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def program() -> ModuleType:
-    path = PROGRAMS / "transformers_pretraining_steps.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def program(load_program: Callable[[str], ModuleType]) -> ModuleType:
+    return load_program("transformers_pretraining_steps")
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-
-import benchmarks
 
 SETTINGS: dict[str, Any] = {
     "max_length": 8,
@@ -43,14 +40,8 @@ def tokenizer(*_: Any, **__: Any) -> Encoded:
 
 
 @pytest.fixture(scope="module")
-def program() -> ModuleType:
-    path = Path(benchmarks.__file__).parent / "programs" / "squad_windows.py"
-    spec = importlib.util.spec_from_file_location("squad_windows", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def program(load_program: Callable[[str], ModuleType]) -> ModuleType:
+    return load_program("squad_windows")
 
 
 def test_answers_that_are_not_whole_in_a_window_are_at_cls(program: ModuleType) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,15 +37,6 @@ def programs() -> Any:
     sys.path.insert(0, str(PROGRAMS))
     yield
     sys.path.remove(str(PROGRAMS))
-
-
-def program(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +140,10 @@ def test_an_unknown_contender(work: train.Load) -> None:
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_the_peer_has_every_row_once(work: train.Load, grouped: bool) -> None:
-    steps = program("transformers_steps")
+def test_the_peer_has_every_row_once(
+    work: train.Load, load_program: Callable[[str], ModuleType], grouped: bool
+) -> None:
+    steps = load_program("transformers_steps")
     rows = steps.read_rows(work.folder / "rows.json")
     lengths = np.array([len(row["input_ids"]) for row in rows])
     assert lengths.tolist() == work.lengths.tolist()
@@ -249,9 +242,9 @@ def test_targets_are_those_of_the_machine_and_the_shape() -> None:
     assert targets.training("AMX", "large", "share") is None
 
 
-def test_answers_that_differ(tmp_path: Path) -> None:
+def test_answers_that_differ(tmp_path: Path, load_program: Callable[[str], ModuleType]) -> None:
     assert infer.differing(tmp_path) == {}
-    tables = program("tables_of_pairs")
+    tables = load_program("tables_of_pairs")
     tables.write_answers(tmp_path / "bertmod-auto.tsv", ["0", "1", "1"])
     tables.write_answers(tmp_path / "peer.tsv", ["0", "0", "0"])
     (tmp_path / "pairs.tsv").write_text("text\ttext_pair\nb\tc\n")
