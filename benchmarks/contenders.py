@@ -62,6 +62,7 @@ def run_bertmod(recipe: dict[str, Any], folder: Path, *, answers: Callable[[Path
     seconds = timed((sys.executable, *command), log=folder / "output.txt")
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     scores = [event["scores"] for event in events if event["event"] == "evaluation"]
+    losses = [round(event["loss"], 5) for event in events if event["event"] == "step"]
     settled = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     parameters = own_parameters(run / "final" / task)
     predictions = answers(run / "predictions")
@@ -72,7 +73,7 @@ def run_bertmod(recipe: dict[str, Any], folder: Path, *, answers: Callable[[Path
         precision=settled["training"]["precision"],
         steps=max(event["step"] for event in events),
         seconds=seconds,
-        details={"reported": scores[-1], **parameters},
+        details={"reported": scores[-1], "losses": losses, **parameters},
     )
 
 

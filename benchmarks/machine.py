@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def machine() -> dict[str, str | int]:
-    """Processor, what it multiplies bf16 with, cores and threads."""
+    """Processor, what it multiplies bf16 with, cores and threads; the GPU, if there is one."""
     return {
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         "cpu": _cpu_model(),
         "bf16": _bf16_instructions(),
         "cores": os.cpu_count() or 0,

@@ -57,6 +57,7 @@ class FineTuning:
         bucket_window: int | None = None,
         adapters: Sequence[Mapping[str, Any]] = (),
         freeze: str = "none",
+        fast: bool = True,
     ) -> dict[str, Any]:
         """A recipe of one task.
 
@@ -69,6 +70,7 @@ class FineTuning:
             bucket_window: Batches sorted by length together; None for bertmod's default.
             adapters: Its adapters.
             freeze: What of the encoder does not train.
+            fast: As ``training.fast``.
         """
         data_keys: dict[str, Any] = {"dir": data, "max_length": self.max_length}
         if bucket_window is not None:
@@ -92,7 +94,7 @@ class FineTuning:
                 "warmup_proportion": self.warmup_proportion,
                 "decay_from": "warmup_end",
             },
-            "training": {**self._length(), "precision": precision, "device": "cpu"},
+            "training": {**self._length(), "precision": precision, "device": "cpu", "fast": fast},
             # Nothing is resumed or chosen by its score: the model of the last step is what counts.
             "evaluation": {"every_steps": NEVER},
             "saving": {"every_steps": NEVER},

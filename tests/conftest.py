@@ -69,6 +69,22 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.fixture
+def flash_on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A CPU is taken for a GPU with flash attention, which ``flash_on_cpu.py`` computes."""
+    from bertmod.nn import context
+
+    path = Path(__file__).with_name("flash_on_cpu.py")
+    spec = importlib.util.spec_from_file_location("bertmod_test_flash_on_cpu", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(context, "has_varlen", lambda device: True)
+    with module.flash_on_cpu():
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference vectors and data: $BERTMOD_SHARED, or ``shared`` beside the repo."""

@@ -14,7 +14,9 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from serving import serve
 from torch import Tensor
+from transformers_training import adamw, train_on, versions
 
 Row = dict[str, Any]
 
@@ -94,16 +96,10 @@ class Training:
         torch.manual_seed(0)
         config, kind = BertConfig(**settings["shape"]), cast(Any, AutoModelForPreTraining)
         self.model = kind.from_config(config, attn_implementation="sdpa").train()
-        groups: dict[bool, list[Tensor]] = {True: [], False: []}
-        for parameter in self.model.parameters():
-            groups[parameter.dim() > 1].append(parameter)
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": groups[True], "weight_decay": settings["weight_decay"]},
-                {"params": groups[False], "weight_decay": 0.0},
-            ],
+        self.optimizer = adamw(
+            self.model.parameters(),
+            weight_decay=settings["weight_decay"],
             lr=settings["learning_rate"],
-            fused=True,
         )
         self.rows, self.settings = read_rows(Path(settings["rows"])), settings
         self.draw = np.random.default_rng(0)
@@ -116,32 +112,20 @@ class Training:
         size = self.settings["batch_size"]
         for rows in batches(self.rows, size, grouped=grouped, draw=self.draw):
             batch = padded(rows)
-            self.step(batch, half=half)
+            norm = self.settings["max_grad_norm"]
+            train_on(batch, self.model, self.optimizer, half=half, max_grad_norm=norm)
             counts["steps"] += 1
             counts["rows"] += len(rows)
             counts["tokens"] += int(batch["attention_mask"].sum())
             counts["computed"] += batch["input_ids"].numel()
         return {"seconds": time.perf_counter() - begun, **counts}
 
-    def step(self, batch: dict[str, Tensor], *, half: bool) -> None:
-        """Train on a batch."""
-        self.optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-            loss = self.model(**batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings["max_grad_norm"])
-        self.optimizer.step()
-
 
 def start(settings: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     """What this runs on, and what makes a round."""
-    from transformers_training import versions
-
     torch.set_num_threads(settings["threads"])
     return versions(), Training(settings).round
 
 
 if __name__ == "__main__":
-    from serving import serve
-
     serve(start)

@@ -3,8 +3,8 @@
 ``serving.py`` says how it is used. Settings: those of ``transformers_classification.py``;
 ``method``, null for all of the model, ``adapters_houlsby`` or ``peft_lora`` for the model that the
 program of this name makes, with its options; ``rows``, a JSON file with ``input_ids``,
-``token_type_ids`` and ``labels`` of every row; ``threads``. A line of the input is one of ``WAYS``,
-and a round is a step on every batch of the rows, in random order.
+``token_type_ids`` and ``labels`` of every row; ``threads``; ``device``. A line of the input is one
+of ``WAYS``, and a round is a step on every batch of the rows, in random order.
 
 transformers is imported where it is used, so that the rest can be tested without it.
 """
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from serving import Told, serve
 from torch import Tensor
+from transformers_training import adamw, train_on, versions
 
 Row = dict[str, Any]
 
@@ -86,18 +87,14 @@ class Training:
     """
 
     def __init__(self, settings: dict[str, Any], model: torch.nn.Module) -> None:
-        self.settings, self.model = settings, model.train()
-        self.trained = [each for each in model.parameters() if each.requires_grad]
-        decay = {True: settings["weight_decay"], False: 0.0}
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in self.trained if (p.dim() > 1) is wide], "weight_decay": rate}
-                for wide, rate in decay.items()
-            ],
+        self.device = torch.device(settings["device"])
+        self.settings, self.model = settings, model.to(self.device).train()
+        self.optimizer = adamw(
+            (each for each in model.parameters() if each.requires_grad),
+            weight_decay=settings["weight_decay"],
             lr=settings["learning_rate"],
             betas=tuple(settings["betas"]),
             eps=settings["eps"],
-            fused=True,
         )
         self.rows = read_rows(Path(settings["rows"]))
         self.lengths = np.array([len(row["input_ids"]) for row in self.rows])
@@ -112,20 +109,23 @@ class Training:
         for numbers in batches(len(self.rows), size, lengths=lengths, draw=self.draw):
             rows = [self.rows[number] for number in numbers]
             batch = padded(rows, self.settings["max_length"] if full else None)
-            self.step(batch, half=half)
+            norm, there = self.settings["max_grad_norm"], self.placed(batch)
+            train_on(there, self.model, self.optimizer, half=half, max_grad_norm=norm)
             counts["rows"] += len(rows)
             counts["tokens"] += int(self.lengths[numbers].sum())
             counts["computed"] += batch["input_ids"].numel()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
         return {"seconds": time.perf_counter() - begun, **counts}
 
-    def step(self, batch: dict[str, Tensor], *, half: bool) -> None:
-        """Train on a batch."""
-        self.optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-            loss = self.model(**batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.trained, self.settings["max_grad_norm"])
-        self.optimizer.step()
+    def placed(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A batch where the model is; a GPU fetches it by itself, as from Trainer's data loader."""
+        if self.device.type == "cpu":
+            return batch
+        return {
+            name: value.pin_memory().to(self.device, non_blocking=True)
+            for name, value in batch.items()
+        }
 
 
 MODELS = {"adapters_houlsby": "houlsby", "peft_lora": "lora"}
@@ -135,7 +135,6 @@ MODELS = {"adapters_houlsby": "houlsby", "peft_lora": "lora"}
 def start(settings: dict[str, Any]) -> tuple[Told, Any]:
     """Make the model."""
     from transformers_classification import new_model
-    from transformers_training import versions
 
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(settings["seed"])

@@ -5,7 +5,8 @@ They run in an environment of their own that has transformers, accelerate and to
     python PROGRAM.py ROWS SETTINGS OUTPUT
 
 ROWS and SETTINGS are JSON files that ``benchmarks/contenders.py`` writes, OUTPUT is one that it
-reads.
+reads. The programs of plain loops take their optimizer and their step from here; transformers is
+imported where it is used, so that these can be tested without it.
 """
 
 from __future__ import annotations
@@ -15,21 +16,20 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from transformers import (  # type: ignore[import-not-found]
-    Trainer,
-    TrainingArguments,
-)
+from torch import Tensor
 
 
-def arguments(settings: dict[str, Any], folder: str) -> TrainingArguments:
+def arguments(settings: dict[str, Any], folder: str) -> Any:
     """Trainer's arguments; what is not stated is its default."""
+    from transformers import TrainingArguments  # type: ignore[import-not-found]
+
     return TrainingArguments(
         output_dir=folder,
         seed=settings["seed"],
@@ -85,6 +85,8 @@ def fit(
     Returns:
         What the model puts out for ``dev``, and what the run's result tells of it.
     """
+    from transformers import Trainer
+
     with TemporaryDirectory() as folder:
         trainer = Trainer(
             model=model,
@@ -104,6 +106,56 @@ def fit(
         **parameters(model),
     }
     return outputs, told
+
+
+def adamw(
+    parameters: Iterable[Tensor], *, weight_decay: float, **options: Any
+) -> torch.optim.AdamW:
+    """The fused AdamW of a plain loop, which decays matrices alone.
+
+    Args:
+        parameters: Those that train.
+        weight_decay: Of matrices.
+        options: What AdamW takes beside that.
+    """
+    groups: dict[bool, list[Tensor]] = {True: [], False: []}
+    for parameter in parameters:
+        groups[parameter.dim() > 1].append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": groups[True], "weight_decay": weight_decay},
+            {"params": groups[False], "weight_decay": 0.0},
+        ],
+        fused=True,
+        **options,
+    )
+
+
+def train_on(
+    batch: dict[str, Tensor],
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    half: bool,
+    max_grad_norm: float,
+) -> None:
+    """A step of a plain loop.
+
+    Args:
+        batch: What the model takes, where the model is.
+        model: Its output has the loss.
+        optimizer: It has all parameters that train.
+        half: Whether there is autocast to bf16.
+        max_grad_norm: Bound of the norm of all gradients together.
+    """
+    optimizer.zero_grad()
+    device = next(iter(batch.values())).device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
+        loss = model(**batch).loss
+    loss.backward()
+    trained = [each for group in optimizer.param_groups for each in group["params"]]
+    torch.nn.utils.clip_grad_norm_(trained, max_grad_norm)
+    optimizer.step()
 
 
 def parameters(model: torch.nn.Module) -> dict[str, int]:

@@ -103,6 +103,7 @@ class Setting:
         threads: Threads of each worker.
         environments: Peer to the folder of its environment.
         chosen: Names of the contenders that take part; None: all.
+        device: What training steps and the rate are of, ``cpu`` or ``cuda``.
         say: Takes a line for each round.
     """
 
@@ -111,6 +112,7 @@ class Setting:
     threads: int
     environments: Mapping[str, Path]
     chosen: frozenset[str] | None = None
+    device: str = "cpu"
     say: Callable[[str], None] = print
 
     def asked(self, group: Group) -> list[Contender]:
@@ -152,7 +154,7 @@ def hold(group: Group, setting: Setting) -> dict[str, Any]:
             except (PeerError, Unable) as error:
                 missing |= {each.name: str(error) for each in asked if each.worker == name}
         present = [each for each in asked if each.name not in missing]
-        rating = {"threads": setting.threads}
+        rating = {"threads": setting.threads, "device": setting.device}
         rate = stack.enter_context(
             Worker("matrix_rate", rating, folder=setting.folder, name="rate", python=_own())
         )
@@ -182,7 +184,7 @@ def _hired(staff: Staff, name: str, setting: Setting) -> Worker:
         python = peer_python(staff.peer, setting.environments[staff.peer])
     return Worker(
         staff.program,
-        {"threads": setting.threads, **staff.settings},
+        {"threads": setting.threads, "device": setting.device, **staff.settings},
         python=python,
         folder=setting.folder,
         name=name.replace(" ", "-"),

@@ -15,6 +15,7 @@ from benchmarks.contenders import timed
 from benchmarks.settings import FineTuning
 from benchmarks.speed import targets
 from benchmarks.speed.contest import Contender, Group, Ratio, Staff
+from benchmarks.speed.page import SHARE
 from benchmarks.speed.pairs import (
     LABELS,
     Pair,
@@ -43,9 +44,7 @@ NOTES = (
     "`transformers fp32 pipeline` takes the rows as they are given, in batches of 32; sorted: a "
     "loop over batches of 32 rows sorted by length, the weights converted once. onnxruntime takes "
     "the files of `bertmod export`, in such batches too.",
-    "The share is what the matrix products of real tokens need over what a large product of the "
-    "same precision gets here; the last column of the table of ratios is the ratio that there "
-    "would be if that share were all.",
+    SHARE,
 )
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from benchmarks.results import save_page
 from benchmarks.series import surroundings
 from benchmarks.speed import data as data_suite
-from benchmarks.speed import infer, startup, train
+from benchmarks.speed import growth, growth_page, infer, startup, targets, train
 from benchmarks.speed.contest import Setting, hold_all
 from benchmarks.speed.page import page
 from benchmarks.speed.shapes import checkpoint
 
-SUITES = ("train", "infer", "data", "startup")
+SUITES = ("train", "infer", "data", "startup", "growth")
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,11 @@ class Asked:
 
     Attributes:
         suite: One of ``SUITES``.
-        shape: Key of ``shapes.WIDTHS``; of ``train`` and ``infer``.
+        shape: Key of ``shapes.WIDTHS``; of ``train``, ``infer`` and ``growth``.
         data: Data folder; ``startup`` needs none.
         weights: MiniLM's, in the Hugging Face layout; ``startup`` needs none.
-        steps: Steps of a round of ``train``, or of the training before ``infer``; None: the
-            shape's own.
+        steps: Steps of a round of ``train`` or ``growth``, or of the training before ``infer``;
+            None: the shape's own.
         rows: Rows that ``infer`` answers.
         variants: Name of a further contender of bertmod's that trains, to what is set in its
             recipe.
@@ -68,17 +70,20 @@ def measure(asked: Asked, setting: Setting, output: Path) -> str:
         "busy": asked.busy,
         **MEASURES[asked.suite](asked, setting, about["machine"]["bf16"]),
     }
-    text = page(values)
+    text = PAGES.get(asked.suite, page)(values)
     save_page(output, json.dumps(values, indent=2) + "\n", text)
     return text
 
 
 def _train(asked: Asked, setting: Setting, kind: str) -> dict[str, Any]:
+    if torch.cuda.is_available():
+        setting, kind = replace(setting, device="cuda"), targets.GPU
     folder, weights = setting.folder, _weights(asked, setting)
     work, pairs = train.load(asked.data, weights, folder, shape=asked.shape, steps=asked.steps)
     groups = train.groups(work, pairs, kind=kind, variants=asked.variants)
     return {
         "title": f"Training speed, shape {asked.shape}",
+        "kind": kind,
         "unit": "real tokens",
         "groups": hold_all(groups, setting),
         "notes": train.notes(work),
@@ -126,7 +131,32 @@ def _startup(_: Asked, setting: Setting, __: str) -> dict[str, Any]:
     }
 
 
-MEASURES = {"train": _train, "infer": _infer, "data": _data, "startup": _startup}
+def _growth(asked: Asked, setting: Setting, _: str) -> dict[str, Any]:
+    folder, weights = setting.folder, _weights(asked, setting)
+    steps = asked.steps or growth.STEPS
+    work = growth.work(asked.data, weights, folder, shape=asked.shape, steps=steps)
+    curves = growth.curves(work)
+    groups = [each.group(growth.MOST[asked.shape]) for each in curves]
+    return {
+        "title": f"Growth of cost, shape {asked.shape}",
+        "unit": "real tokens",
+        "groups": hold_all(groups, setting),
+        "curves": {each.title: each.shown() for each in curves},
+        "notes": growth_page.NOTES,
+        "facts": {},
+    }
+
+
+MEASURES = {
+    "train": _train,
+    "infer": _infer,
+    "data": _data,
+    "startup": _startup,
+    "growth": _growth,
+}
+
+PAGES = {"growth": growth_page.page}
+"""Suites whose page is not like the others'."""
 
 
 def _weights(asked: Asked, setting: Setting) -> str:

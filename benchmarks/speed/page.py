@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -10,12 +10,29 @@ from benchmarks.series import BUSY, listed
 
 Values = Mapping[str, Any]
 
+SHARE = (
+    "The share is what the matrix products of real tokens need over what a large product of the "
+    "same precision gets here; the last column of a table of ratios is the ratio that there would "
+    "be if that share were all."
+)
+"""A note of pages of steps and of predictions."""
+
 
 def page(values: Values) -> str:
     """The measurements as a Markdown page.
 
     Args:
         values: What ``benchmarks/speed/measure.py`` writes as JSON.
+    """
+    return framed(values, (line for group in values["groups"] for line in _group(group, values)))
+
+
+def framed(values: Values, lines: Iterable[str]) -> str:
+    """A page of which the middle is given: its title before, what it was measured on behind.
+
+    Args:
+        values: As ``page`` takes them.
+        lines: The middle.
     """
     notes = [*values["notes"], *([BUSY] if values["busy"] else [])]
     return "\n".join(
@@ -25,7 +42,7 @@ def page(values: Values) -> str:
             f"Medians of {values['rounds']} rounds in which all took turns, every other round in "
             "the reverse order; one more before them does not count.",
             "",
-            *(line for group in values["groups"] for line in _group(group, values)),
+            *lines,
             *(f"{note}\n" for note in notes),
             *_rates(values["groups"]),
             f"- machine: {listed(values['machine'])}; targets are those of "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,24 @@ def lengthened(pairs: list[Pair], num_tokens: int) -> list[Pair]:
     return [Pair(each.first, each.second + FILLER * num_tokens, each.label) for each in pairs]
 
 
+def joined(pairs: list[Pair], num: int, *, num_tokens: int) -> list[Pair]:
+    """Pairs of at least so many tokens, each of the texts of as many pairs as that takes.
+
+    Args:
+        pairs: Pairs to take in turn, again and again.
+        num: How many to make.
+        num_tokens: Tokens of each; a word has at least one.
+    """
+    source, made = itertools.cycle(pairs), []
+    for _ in range(num):
+        parts: list[Pair] = []
+        while sum(len(f"{each.first} {each.second}".split()) for each in parts) < num_tokens:
+            parts.append(next(source))
+        first, second = ([p.first for p in parts], [p.second for p in parts])
+        made.append(Pair(" ".join(first), " ".join(second), parts[0].label))
+    return made
+
+
 def write_table(pairs: list[Pair], path: Path) -> Path:
     """A table of pairs, JSON lines: ``text``, ``text_pair``, ``label``."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +106,7 @@ def write_tokens(table: Path, checkpoint: str, path: Path) -> np.ndarray:
     """
     recipe = FineTuning().recipe(slot(table), data=str(table.parent), checkpoint=checkpoint, seed=1)
     features = prepared_task(recipe).features("train")
-    bounds = list(pairwise(features.token_bounds))
+    bounds = list(itertools.pairwise(features.token_bounds))
     columns = {
         name: [features.tokens[name][first:end].tolist() for first, end in bounds]
         for name in ("input_ids", "token_type_ids")

@@ -1,12 +1,16 @@
 """What bertmod is to reach on two cores: ratios of real tokens per second, and shares of the rate.
 
 Machines are told apart by the instructions that they multiply bf16 with, as ``machine.py`` names
-them; shapes are MiniLM's and BERT-base's.
+them, and by whether there is a GPU; shapes are MiniLM's and BERT-base's.
 """
 
 from __future__ import annotations
 
+GPU = "GPU"
+"""A machine with a GPU, whatever its processor; the steps are the GPU's."""
+
 TRAINING: dict[str, dict[str, dict[str, float]]] = {
+    GPU: {"base": {"bf16": 2.0, "bf16 128": 2.0}},
     "AVX-512 BF16": {
         "minilm": {
             "share": 0.75,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from benchmarks.adapters import HOULSBY, LORA
 from benchmarks.settings import FineTuning
 from benchmarks.speed import targets
 from benchmarks.speed.contest import Contender, Group, Ratio, Staff
+from benchmarks.speed.page import SHARE
 from benchmarks.speed.pairs import (
     LABELS,
     Pair,
@@ -46,9 +47,7 @@ NOTES = (
     "each in an order of its own. Dropout 0.1, AdamW with weight decay (fused in the peers), "
     "gradients clipped at 1 by their global norm. Making batches counts, reading rows does not. "
     "Peers are plain loops around their models, without the Trainer's bookkeeping.",
-    "Computed: tokens that went through the model for each real one. The share is what the matrix "
-    "products of real tokens need over what a large product of the same precision gets here; the "
-    "last column of a table of ratios is the ratio that there would be if that share were all.",
+    f"Computed: tokens that went through the model for each real one. {SHARE}",
     "transformers: dynamic padding to a batch's longest row; padded: to {length} tokens; grouped: "
     "rows of similar length in a batch, sorted in windows of 50 batches, as its group_by_length.",
     "`bertmod plain` is `training.fast: false`. Bert-n-Pals cannot be run on these versions; in "
@@ -175,7 +174,13 @@ def groups(
         kind: The machine's bf16 instructions.
         variants: Name of a further contender of bertmod's to what is set in its recipe.
     """
-    return [_all_weights(work, kind, variants), _frozen(work, kind), _pals(work, pairs, kind)]
+    long = [_full_rows(work, pairs, kind)] if kind == targets.GPU else []
+    return [
+        _all_weights(work, kind, variants),
+        *long,
+        _frozen(work, kind),
+        _pals(work, pairs, kind),
+    ]
 
 
 def notes(work: Load) -> list[str]:
@@ -226,6 +231,27 @@ def _all_weights(work: Load, kind: str, variants: Mapping[str, Sequence[str]]) -
     )
 
 
+def _full_rows(work: Load, pairs: list[Pair], kind: str) -> Group:
+    """Rows that are as long as there may be, so that nobody has padding to save."""
+    length = work.settings.max_length
+    folder = work.folder / "full"
+    table = write_table(lengthened(pairs, length), folder / "pairs.jsonl")
+    full = replace(
+        work, folder=folder, lengths=write_tokens(table, work.checkpoint, folder / "rows.json")
+    )
+    own, theirs = f"bertmod {length}", f"transformers bf16 {length}"
+    target = targets.training(kind, work.shape, f"bf16 {length}")
+    return Group(
+        f"Rows of {length} tokens",
+        {own: full.own(), theirs: full.peer("transformers")},
+        [
+            full.contender(own, worker=own),
+            full.contender(theirs, worker=theirs, way="bf16"),
+        ],
+        [Ratio(PEER_WAYS["bf16"], own, theirs, target)],
+    )
+
+
 def _frozen(work: Load, kind: str) -> Group:
     width, rank = WIDTHS[work.shape][0] // 16, LORA.options["rank"]
     hidden, pairs = WIDTHS[work.shape][0], slot(work.folder / "pairs.jsonl")
@@ -267,7 +293,7 @@ def _pals(work: Load, pairs: list[Pair], kind: str) -> Group:
     """A step is on one task; each has its own part of the rows, so that all rows are trained on."""
     hidden, _, heads = WIDTHS[work.shape]
     size, per_task = hidden * 204 // 768, len(pairs) // NUM_TASKS
-    adapter = {"name": "pals", "bottleneck_size": size, "num_heads": _divisor(size, heads)}
+    adapter = {"name": "pals", "bottleneck_size": size, "num_heads": num_heads(size, heads)}
     adapters = [adapter]
     ways = {"bertmod PALs auto": pairs, "padded plain fp32": lengthened(pairs, 128)}
     staff = {}
@@ -306,6 +332,6 @@ PLAIN = (
 """What is set for the stand-in of a padded fp32 loop."""
 
 
-def _divisor(size: int, most: int) -> int:
-    """The largest number of heads that divides a width, up to some."""
+def num_heads(size: int, most: int) -> int:
+    """The largest number of attention heads that divides a width, up to some."""
     return next(number for number in range(most, 0, -1) if size % number == 0)

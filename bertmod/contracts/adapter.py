@@ -75,6 +75,21 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class TokenWiseAdapter(Protocol):
+    """What an ``Adapter`` has beside its other methods if no token's new y depends on others.
+
+    An encoder may call it with some of a batch's tokens, those that somebody needs; of the context
+    it then reads ``dropout`` and ``training`` alone.
+
+    Attributes:
+        token_wise: Whether that is so.
+    """
+
+    @property
+    def token_wise(self) -> bool: ...
+
+
+@runtime_checkable
 class MergeableAdapter(Protocol):
     """What an ``Adapter`` has beside its other methods if the encoder's weights can take it in.
 

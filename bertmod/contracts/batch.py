@@ -50,6 +50,7 @@ class BatchContext(Protocol):
         max_length: Length of the longest row, tokens; known on the host.
         spans: The batch by task, known on the host.
         training: Whether dropout is on.
+        trim: Whether an encoder may leave out hidden states that nobody wants.
     """
 
     @property
@@ -68,6 +69,8 @@ class BatchContext(Protocol):
     def spans(self) -> tuple[Span, ...]: ...
     @property
     def training(self) -> bool: ...
+    @property
+    def trim(self) -> bool: ...
 
     def attention(self, q_TND: Tensor, k_TND: Tensor, v_TND: Tensor, *, dropout: float) -> Tensor:
         """Softmax attention of each row's tokens over the same row's real tokens.
@@ -80,6 +83,22 @@ class BatchContext(Protocol):
 
         Returns:
             Attended values, (tokens, heads, head width), scores scaled by 1/sqrt(head width).
+        """
+        ...
+
+    def first_attention(
+        self, q_RND: Tensor, k_TND: Tensor, v_TND: Tensor, *, dropout: float
+    ) -> Tensor:
+        """The ``attention`` of each row's first token alone.
+
+        Args:
+            q_RND: Queries of the first tokens, (rows, heads, head width), compute dtype.
+            k_TND: Keys of all tokens, (tokens, heads, head width).
+            v_TND: Values, same shape.
+            dropout: Probability of dropping an attention weight while training, in [0, 1).
+
+        Returns:
+            Attended values, (rows, heads, head width).
         """
         ...
 

@@ -85,25 +85,29 @@ class EncoderOutput:
     """What an encoder gives to heads; parts nobody wanted are None.
 
     Attributes:
-        hidden_TH: Last hidden states, compute dtype.
+        hidden_TH: Last hidden states, compute dtype; if ``trimmed`` of first tokens alone, [R, H].
         pooled_RH: One vector per row.
         layers: The embedding output and one entry per layer, each [T, H].
         word_embeddings_VH: The word-embedding matrix itself.
+        trimmed: Whether only the hidden states of each row's first token were computed, because
+            nobody wanted them and the batch's context has ``trim``.
     """
 
     hidden_TH: Tensor
     pooled_RH: Tensor | None = None
     layers: tuple[Tensor, ...] | None = None
     word_embeddings_VH: Tensor | None = None
+    trimmed: bool = False
 
     def narrow(self, span: Span) -> EncoderOutput:
         """The part of one span's rows and tokens; word embeddings belong to every part."""
         tokens = slice(span.first_token, span.end_token)
+        rows = slice(span.first_row, span.end_row)
         pooled, layers = self.pooled_RH, self.layers
         return replace(
             self,
-            hidden_TH=self.hidden_TH[tokens],
-            pooled_RH=None if pooled is None else pooled[span.first_row : span.end_row],
+            hidden_TH=self.hidden_TH[rows if self.trimmed else tokens],
+            pooled_RH=None if pooled is None else pooled[rows],
             layers=None if layers is None else tuple(layer[tokens] for layer in layers),
         )
 
@@ -113,6 +117,13 @@ class SiteCalls(Protocol):
 
     def uses(self, site: str, layer: int) -> bool:
         """Whether any adapter acts there; a site nobody uses costs nothing."""
+        ...
+
+    def token_wise(self, site: str, layer: int) -> bool:
+        """Whether all that acts there does so on each token by itself.
+
+        Then a call may have any of the batch's tokens instead of all.
+        """
         ...
 
     def __call__(self, site: str, layer: int, x_TI: Tensor, y_TO: Tensor | None) -> Tensor:

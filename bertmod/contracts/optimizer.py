@@ -21,9 +21,12 @@ class ParameterGroup:
         parameters: (name, parameter) pairs; names are those of the whole model.
         learning_rate: Peak learning rate, positive; the engine multiplies it by the schedule.
         weight_decay: Weight decay, unitless, 0 or more; 0 for what never decays.
+        tables: Names of those parameters that are the weights of embeddings: a batch looks some of
+            their rows up, (rows, columns), and the gradient of the others is zero.
     """
 
     name: str
     parameters: tuple[tuple[str, Parameter], ...]
     learning_rate: float
     weight_decay: float
+    tables: frozenset[str] = frozenset()

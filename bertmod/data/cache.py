@@ -13,9 +13,12 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bertmod.data.features import FeatureTable
 from bertmod.errors import DataError
+
+if TYPE_CHECKING:
+    from bertmod.data.features import FeatureTable
 
 _FORMAT = "3"
 _MANIFEST = "manifest.json"
@@ -117,6 +120,8 @@ def _entry_name(files: Sequence[Path], key: Mapping[str, str]) -> str:
 
 def _open(entry: Path) -> FeatureTable | None:
     """The table of an entry; None if there is none or it is damaged."""
+    from bertmod.data.features import FeatureTable  # with numpy, which hashing files does not need
+
     try:
         stated = json.loads((entry / _MANIFEST).read_text(encoding="utf-8"))
         return FeatureTable.open(entry) if stated == _checksums(entry) else None

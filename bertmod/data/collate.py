@@ -11,6 +11,7 @@ from bertmod.contracts.batch import Batch
 from bertmod.contracts.head import HeadLayout
 from bertmod.data.features import Column, FeatureTable
 from bertmod.nn.context import Layout, RowContext, places, stored_lengths
+from bertmod.nn.transfer import to_device
 
 LENGTH_MULTIPLE = 8
 """Padded rows are as long as the longest row, rounded up to a multiple of this."""
@@ -19,6 +20,9 @@ TOKEN_MULTIPLE = 64
 """Packed tokens are rounded up to a multiple of this, so that the shapes of matrix products
 repeat: oneDNN compiles a kernel for every bf16 shape that is new to it, which takes longer than a
 small product."""
+
+MOST_PADDING = 1 / 16
+"""Padding of a batch's tokens up to which it costs less than to move tokens around it."""
 
 
 def row_layout(wanted: Iterable[HeadLayout], usual: Layout) -> Layout | int:
@@ -57,6 +61,8 @@ def collate(
     device: torch.device | str = "cpu",
     assume_padding: bool = False,
     fast: bool = False,
+    tight: bool = False,
+    trim: bool = False,
 ) -> Batch:
     """A batch of all features of a table.
 
@@ -69,30 +75,30 @@ def collate(
         device: Where the tensors go.
         assume_padding: As ``RowContext.of`` takes it.
         fast: As ``RowContext.of`` takes it.
+        tight: Whether padded rows are just as long as the longest, and packed rows that hardly
+            differ in length are padded, so that no token is moved for attention.
+        trim: As ``RowContext.of`` takes it.
 
     Returns:
         The batch; positions count flat tokens of the batch, -1 where they do not count.
     """
     lengths = table.row_lengths
-    length = -(-int(lengths.max()) // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
-    if isinstance(layout, int):
-        length, layout = layout if lengths.max() <= layout else length, "padded"
+    layout, length = _form(lengths, layout, tight=tight)
     stored = stored_lengths(lengths, layout, length, token_multiple=TOKEN_MULTIPLE)
     place_of_token = places(lengths, np.cumsum(stored) - stored)
-    total = int(stored.sum())
 
     def tokens(column: np.ndarray) -> torch.Tensor:
-        flat = np.zeros(total, dtype=np.int64)
+        flat = np.zeros(int(stored.sum()), dtype=np.int64)
         flat[place_of_token] = column
-        return torch.from_numpy(flat).to(device)
+        return to_device(flat, device)
 
     types = table.tokens.get("token_type_ids")
     return Batch(
         input_ids_T=tokens(table.tokens["input_ids"]),
         token_type_ids_T=None if types is None else tokens(types),
-        feature_of_row_R=torch.from_numpy(_feature_of_row(table)).to(device),
+        feature_of_row_R=to_device(_feature_of_row(table), device),
         targets={
-            name: torch.from_numpy(np.array(value, order="C")).to(device)  # never a file's memory
+            name: to_device(np.array(value, order="C"), device)  # never a file's memory
             for name, value in _flat_targets(table, place_of_token).items()
         },
         context=RowContext.of(
@@ -104,8 +110,20 @@ def collate(
             device=device,
             assume_padding=assume_padding,
             fast=fast,
+            trim=trim,
         ),
     )
+
+
+def _form(lengths: np.ndarray, layout: Layout | int, *, tight: bool) -> tuple[Layout, int]:
+    """The layout of rows, and the length of padded ones."""
+    longest = int(lengths.max())
+    length = longest if tight else -(-longest // LENGTH_MULTIPLE) * LENGTH_MULTIPLE
+    if isinstance(layout, int):
+        return "padded", layout if longest <= layout else length
+    if tight and longest * len(lengths) <= (1 + MOST_PADDING) * int(lengths.sum()):
+        return "padded", length
+    return layout, length
 
 
 def _flat_targets(table: FeatureTable, place_of_token: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertmod.data.columns import Malformed
 from bertmod.data.delimited import DELIMITERS, other_delimiter, read_text, records
+from bertmod.data.malformed import Malformed
 from bertmod.errors import DataError
 from bertmod.wording import counted
 

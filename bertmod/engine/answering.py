@@ -1,4 +1,4 @@
-"""A model made ready to answer many rows: its encoder's weights converted once, not per batch."""
+"""A model whose encoder's weights are converted once, not per batch, where they do not change."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ def answering_model(model: MultiTaskModel, precision: str) -> MultiTaskModel:
         model: The model, whose encoder does not change as long as the new one is used.
         precision: ``fp32``, ``bf16`` or ``fp16``.
     """
+    return _packed(model, precision, frozen=False)
+
+
+def training_model(model: MultiTaskModel, precision: str) -> MultiTaskModel:
+    """A model that trains as another does, with the products of frozen linear layers made fast.
+
+    As ``answering_model``, but for layers that learn: these are the model's own. What is loaded
+    into frozen weights later is seen.
+
+    Args:
+        model: The model.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+    """
+    return _packed(model, precision, frozen=True)
+
+
+def _packed(model: MultiTaskModel, precision: str, *, frozen: bool) -> MultiTaskModel:
     first = next(model.encoder.parameters(), None)
     dtype = _PACKED.get(precision)
     if first is None or dtype is None or is_sharded(first) or not can_pack(first.device, dtype):
@@ -32,7 +49,10 @@ def answering_model(model: MultiTaskModel, precision: str) -> MultiTaskModel:
         return model
     if any(isinstance(each, PackedLinear) for each in model.encoder.modules()):
         return model
+    encoder = packed(model.encoder, dtype, frozen=frozen)
+    if encoder is model.encoder:
+        return model
     ready = copy.copy(model)
     ready._modules = dict(model._modules)
-    ready._modules["encoder"] = packed(model.encoder, dtype)
+    ready._modules["encoder"] = encoder
     return ready

@@ -113,10 +113,17 @@ def _cpu_norm(gradient: Tensor) -> Tensor:
     word-embedding matrix it is off by 2e-4, and no faster.
     """
     flat = gradient.reshape(-1)
+    if flat.numel() <= ROW:
+        return _norm(flat)
     end = flat.numel() // ROW * ROW
-    rows = torch.linalg.vector_norm(flat[:end].view(-1, ROW), dim=1, dtype=torch.float32)
-    rest = torch.linalg.vector_norm(flat[end:], dtype=torch.float32)
-    norm: Tensor = torch.linalg.vector_norm(torch.cat((rows, rest.view(1))))
+    rows = _norm(flat[:end].view(-1, ROW), dim=1)
+    if end < flat.numel():
+        rows = torch.cat((rows, _norm(flat[end:]).view(1)))
+    return _norm(rows)
+
+
+def _norm(x: Tensor, dim: int | None = None) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(x, dim=dim, dtype=torch.float32)
     return norm
 
 

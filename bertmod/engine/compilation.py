@@ -3,7 +3,7 @@
 The code is for any number of tokens and rows, so that a layer is compiled once for each list of
 adapters that it meets: tasks with adapters of one kind share it. A batch of one row, and epochs
 without dropout, are forms of their own. Dropout is the one of code that is not compiled, so that a
-run differs by rounding alone.
+run differs by rounding alone; a GPU's attention is an operation that the compiler leaves as it is.
 """
 
 from __future__ import annotations

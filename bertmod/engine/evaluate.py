@@ -25,7 +25,7 @@ from bertmod.model.multitask import MultiTaskModel
 from bertmod.nn.context import Layout
 
 if TYPE_CHECKING:
-    from bertmod.contracts.batch import Arrays
+    from bertmod.contracts.batch import Arrays, Batch
 
 WORTH_TOKENS = 1024
 """Tokens to answer from which on it pays to convert an encoder's weights once, and lay them out."""
@@ -39,8 +39,8 @@ class EvaluationSettings:
         batch_size: Features per batch, positive.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         layout: Rows ``packed`` or ``padded``.
-        fast: Whether, on a CPU, the encoder's weights are converted once and its attention is
-            the one for short rows; answers differ by rounding.
+        fast: Whether attention is the one that is fastest on the device, and on a CPU the encoder's
+            weights are converted once; answers differ by rounding.
     """
 
     batch_size: int = 64
@@ -77,7 +77,7 @@ def decode(
     model = ready.model
 
     def answer(indices: np.ndarray, device: torch.device) -> list[Arrays]:
-        batch = collate(features.take(indices), layout=layout, device=device, fast=ready.fast)
+        batch = ready.batch(features.take(indices), layout=layout, device=device)
         with autocast(settings.precision, device):
             return model.head(task).decode(model(batch, task), batch)
 
@@ -129,7 +129,7 @@ def decode_mixed(
         order = np.argsort(number_of_feature[indices], kind="stable")
         part = table.take(indices[order])
         tasks = np.repeat(number_of_feature[indices[order]], np.diff(part.row_bounds))
-        batch = collate(part, layout=layout, tasks=tasks.tolist(), device=device, fast=ready.fast)
+        batch = ready.batch(part, layout=layout, tasks=tasks.tolist(), device=device)
         with autocast(settings.precision, device):
             answers = model.decode(batch)
         return [answers[place] for place in np.argsort(order)]
@@ -186,21 +186,28 @@ class _Ready:
         model: The model.
         most_tokens: Tokens of a batch at most; None: any number.
         fast: As ``collate`` takes it.
+        trim: As ``collate`` takes it.
     """
 
     model: MultiTaskModel
     most_tokens: int | None = None
     fast: bool = False
+    trim: bool = False
 
     @classmethod
     def of(cls, model: MultiTaskModel, settings: EvaluationSettings, num_tokens: int) -> _Ready:
         """What answers so many tokens fastest."""
         if not settings.fast or next(model.parameters()).device.type != "cpu":
-            return cls(model)
+            return cls(model, fast=settings.fast, trim=settings.fast)
         if num_tokens >= WORTH_TOKENS:
             model = answering_model(model, settings.precision)
         # in fp32 torch's own attention is the faster one
-        return cls(model, MOST_TOKENS, fast=settings.precision == "bf16")
+        return cls(model, MOST_TOKENS, fast=settings.precision == "bf16", trim=True)
+
+    def batch(self, features: FeatureTable, **options: Any) -> Batch:
+        """All features as a batch; the options are others of ``collate``."""
+        tight = self.most_tokens is not None
+        return collate(features, fast=self.fast, tight=tight, trim=self.trim, **options)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple, cast
 
 import torch
-from torch.nn import LayerNorm, Module, Parameter
+from torch.nn import Embedding, EmbeddingBag, LayerNorm, Module, Parameter
 
 from bertmod.contracts.encoder import Encoder
 from bertmod.contracts.optimizer import ParameterGroup
@@ -106,6 +106,17 @@ def norm_parameters(model: Module) -> frozenset[str]:
     )
 
 
+def table_names(model: Module) -> frozenset[str]:
+    """Names of all weights of embeddings of a model; what shares one with another module counts."""
+    weights = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, Embedding | EmbeddingBag)
+        for parameter in module.parameters(recurse=False)
+    }
+    return frozenset(name for name, each in model.named_parameters() if id(each) in weights)
+
+
 def build_groups(
     model: MultiTaskModel, users: Mapping[str, Users], settings: TrainerSettings
 ) -> tuple[ParameterGroup, ...]:
@@ -141,8 +152,15 @@ def build_groups(
             clock=() if settings.idle == "lazy" else tuple(sorted(users[name])),
         )
         members.setdefault(key, []).append((name, parameter))
+    tables = table_names(model)
     return tuple(
-        ParameterGroup(name, tuple(members[key]), key.rate, key.decay)
+        ParameterGroup(
+            name,
+            tuple(members[key]),
+            key.rate,
+            key.decay,
+            tables=tables.intersection(dict(members[key])),
+        )
         for name, key in zip(_group_names(list(members)), members, strict=True)
     )
 

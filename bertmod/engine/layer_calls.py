@@ -10,7 +10,7 @@ hooks into (``fully_shard``) keep their hooks, which lie around ``forward``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MethodType
 from typing import Any, cast
 
@@ -31,13 +31,22 @@ class LayerCalls:
         checkpointing: Whether a layer's activations are computed again in the backward pass.
         compiled: Whether layers are compiled.
         device: Where the model is.
+        products: What is around a step's forward, and has to be around what is computed again.
 
     Raises:
         RecipeError: If layers are to be compiled and this machine lacks what that takes.
     """
 
-    def __init__(self, *, checkpointing: bool, compiled: bool, device: torch.device) -> None:
+    def __init__(
+        self,
+        *,
+        checkpointing: bool,
+        compiled: bool,
+        device: torch.device,
+        products: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._checkpointing, self._compiles = checkpointing, compiled
+        self._products = products
         self._compiled: dict[Forward, Forward] = {}
         if compiled:
             from bertmod.engine.compilation import require_compiler  # takes a second to import
@@ -70,17 +79,22 @@ class LayerCalls:
 
                 self._compiled[forward] = compiled(forward, num_layers=num_layers)
             forward = self._compiled[forward]
-        return _checkpointed(forward) if self._checkpointing else forward
+        return _checkpointed(forward, self._products) if self._checkpointing else forward
 
 
-def _checkpointed(forward: Forward) -> Forward:
+def _checkpointed(
+    forward: Forward, products: Callable[[], AbstractContextManager[object]]
+) -> Forward:
     """A layer's forward that keeps its inputs alone.
 
     The state of the generators is kept too, so that what is computed again has the same dropout.
     Where neither the layer nor anything before it trains, nothing is computed again.
     """
 
+    def contexts() -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
+        return nullcontext(), products()
+
     def call(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
     return call

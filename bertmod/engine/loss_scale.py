@@ -3,7 +3,7 @@
 torch's ``GradScaler`` is not used. It skips a step that overflowed, where this engine makes the
 same step again; it judges by gradients alone, where a step judges by loss and norm; it always
 grows, where a stated scale never does; and it keeps its scale on the device to save a wait that
-a step makes anyway for its loss and norm.
+a step in fp16 makes anyway, since it may have to be made again.
 """
 
 from __future__ import annotations

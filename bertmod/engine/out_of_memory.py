@@ -17,8 +17,9 @@ from bertmod.errors import TrainingError
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.wording import counted
 
-_HOST = ("can't allocate memory", "not enough memory", "bad_alloc")
-"""What PyTorch's allocator on a CPU, and the C++ library below it, say."""
+_HOST = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a ")
+"""What PyTorch's allocator on a CPU, the C++ library below it, and oneDNN say; the last, which
+makes code for every shape of a product, without an amount."""
 
 _ASKED = re.compile(
     r"(?:tried to|Unable to) allocate ([\d.]+) ?(bytes|B|[KMGT]iB)\b", re.IGNORECASE

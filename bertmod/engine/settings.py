@@ -39,8 +39,9 @@ class TrainerSettings:
         activation_checkpointing: Whether a layer's activations are computed again in the backward
             pass instead of being kept.
         compile: Whether the encoder's layers are compiled.
-        fast: Whether a CPU trains with attention, dropout and memory made for it; compiled layers
-            and other devices do without.
+        fast: Whether to take what is fastest on the device: on a CPU attention, dropout and memory
+            made for it, without which its compiled layers do; on a GPU attention of rows as they
+            lie.
         layout: Rows ``packed`` one behind another, or ``padded``.
         reshuffle: Whether every pass over a task's features has its own order.
         bucket_window: Batches whose rows are sorted by length together; 1 means none.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,9 @@ from bertmod.contracts.batch import Batch
 from bertmod.contracts.schedule import Schedule
 from bertmod.data.collate import collate, host_targets, row_layout
 from bertmod.data.features import FeatureTable
+from bertmod.engine.ahead import Fuse, Readings, can_run_ahead
 from bertmod.engine.allocation import keep_freed_memory
+from bertmod.engine.answering import training_model
 from bertmod.engine.clipping import clip_global, clip_per_tensor
 from bertmod.engine.data_parallel import Share, Shares
 from bertmod.engine.gradient_sums import GradientSums
@@ -31,6 +35,8 @@ from bertmod.engine.seeding import seed_torch
 from bertmod.engine.settings import TrainerSettings
 from bertmod.errors import TrainingError
 from bertmod.model.multitask import MultiTaskModel
+from bertmod.nn.packed import can_pack
+from bertmod.nn.products import FastProducts
 
 
 @dataclass(frozen=True)
@@ -78,27 +84,50 @@ class _Gradients:
     """What the backward passes of a whole batch gave beside the gradients themselves.
 
     Attributes:
-        losses: Mean of each named loss.
-        weights: Weight of each of them.
-        norm: Global norm of the gradients before clipping.
+        weights: Weight of each named loss.
+        counts: Targets of each.
+        readings: This process's sum of each loss, the global norm of the gradients before
+            clipping, and whether an earlier step was not finite, if that is not known.
+        ranks: The processes whose sums are added.
     """
 
-    losses: Mapping[str, float]
     weights: Mapping[str, float]
-    norm: float
+    counts: Mapping[str, float]
+    readings: Readings
+    ranks: Ranks
 
     @property
     def wrong(self) -> str:
-        """What is not finite; empty if all is well."""
+        """What is not finite, which is waited for; empty if all is well."""
         bad = [f"{name} loss {v}" for name, v in self.losses.items() if not math.isfinite(v)]
-        if bad or math.isfinite(self.norm):
+        if bad:
             return ", ".join(bad)
-        return f"gradient norm {self.norm}"
+        if not math.isfinite(self.norm):
+            return f"gradient norm {self.norm}"
+        return (
+            "an earlier step was not finite" if any(self._numbers[len(self.weights) + 1 :]) else ""
+        )
+
+    @cached_property
+    def losses(self) -> Mapping[str, float]:
+        """Mean of each named loss over all processes."""
+        own = dict(zip(self.weights, self._numbers, strict=False))
+        totals = self.ranks.sums(own)
+        return {name: total / self.counts[name] for name, total in totals.items()}
+
+    @property
+    def norm(self) -> float:
+        """Global norm of the gradients before clipping."""
+        return self._numbers[len(self.weights)]
 
     @property
     def loss(self) -> float:
         """Weighted sum of the mean losses."""
         return sum(self.weights[name] * loss for name, loss in self.losses.items())
+
+    @cached_property
+    def _numbers(self) -> list[float]:
+        return self.readings.read()
 
 
 class Stepper:
@@ -135,21 +164,33 @@ class Stepper:
         self._idle, self._scale = idle, scale
         self._schedule, self._settings = schedule, settings
         self._device, self._loss_weights, self._ranks = device, loss_weights, ranks
-        self._shares = Shares(model, device, parallel=settings.parallel, ranks=ranks)
-        self._fast = settings.fast and not settings.compile and device.type == "cpu"
+        self._fast = settings.fast and not (settings.compile and device.type == "cpu")
         summed = settings.parallel == "fsdp"  # by its own backward pass
-        if self._fast and not summed:
+        self._trained = model
+        if self._fast and not summed and device.type == "cpu":
             keep_freed_memory()
+            self._trained = training_model(model, settings.precision)
+        self._shares = Shares(self._trained, device, parallel=settings.parallel, ranks=ranks)
+        ahead = can_run_ahead(optimizer, settings, ranks=ranks, device=device)
+        self._fuse = Fuse(optimizer, device) if ahead else None
+        onednn = self._fast and settings.precision == "fp32" and can_pack(device, torch.float32)
+        self._products = FastProducts if onednn else nullcontext
         self._sums = GradientSums(model, masters.groups, ALONE if summed else ranks)
         self._layers = LayerCalls(
             checkpointing=settings.activation_checkpointing,
             compiled=settings.compile,
             device=device,
+            products=self._products,
         )
 
-    def run(
+    @property
+    def ahead(self) -> int:
+        """Steps that may be started before the one before them is waited for."""
+        return 0 if self._fuse is None else 1
+
+    def start(
         self, step: int, task: str, micro_batches: Sequence[FeatureTable], *, total: int
-    ) -> StepResult:
+    ) -> Callable[[], StepResult]:
         """Train on one global batch of one task, of which every process computes its share.
 
         A step that is not finite is made again at half of the loss scale, with the same rows and
@@ -161,21 +202,26 @@ class Stepper:
             micro_batches: The whole batch, cut for gradient accumulation.
             total: Length of the run in steps.
 
+        Returns:
+            What to call to wait for the result. Where a step runs ``ahead``, it raises what is
+            told below, and no step after it is made either.
+
         Raises:
             TrainingError: If a loss or gradient is not finite; parameters are as before.
         """
-        found, retries = self._finite_gradients(step, task, micro_batches)
+        found, retries = self._gradients_to_step(step, task, micro_batches)
         rates = self._set_learning_rates(step, total)
-        self._optimizer.step()
+        if self._fuse is None:
+            self._optimizer.step()
+        else:
+            self._fuse.step(found.readings.there)
         self._masters.publish()
         self._idle.advance(task)
         made_at = self._scale.value if self._scale.used else None
         self._scale.stepped()
         self._masters.clear()
-        return StepResult(
-            loss=found.loss * self._loss_weights.get(task, 1.0),
-            losses=found.losses,
-            grad_norm=found.norm,
+        result = partial(
+            StepResult,
             learning_rates=rates,
             features=sum(len(table) for table in micro_batches),
             tokens=sum(int(table.token_bounds[-1]) for table in micro_batches),
@@ -183,7 +229,15 @@ class Stepper:
             retries=retries,
         )
 
-    def _finite_gradients(
+        def wait() -> StepResult:
+            if found.wrong:
+                raise self._failure(step, task, found.wrong, micro_batches)
+            loss = found.loss * self._loss_weights.get(task, 1.0)
+            return result(loss=loss, losses=found.losses, grad_norm=found.norm)
+
+        return wait
+
+    def _gradients_to_step(
         self, step: int, task: str, tables: Sequence[FeatureTable]
     ) -> tuple[_Gradients, int]:
         """The step's clipped gradients, and how often they had to be made again."""
@@ -191,14 +245,14 @@ class Stepper:
         before = self._scale.state_dict()
         for retries in itertools.count():
             found = self._gradients(step, task, tables, counts)
-            if not found.wrong:
+            if self._fuse is not None or not found.wrong:
                 return found, retries
             self._masters.clear()
             if not self._scale.lower(task):
                 break
-        tried = (float(before["scale"]), self._scale.value)
+        lowest = self._scale.value
         self._scale.load_state_dict(before)
-        raise self._failure(f"step {step + 1}, task {task}: {found.wrong}", tables, tried)
+        raise self._failure(step, task, found.wrong, tables, lowest=lowest)
 
     def _gradients(
         self,
@@ -209,20 +263,26 @@ class Stepper:
     ) -> _Gradients:
         """Backpropagate the whole batch; settle what is idle, sum, unscale, and clip."""
         self._masters.clear()
+        if self._trained is not self._model:
+            self._trained.training = self._model.training
+            self._trained.encoder.train(self._model.training)
         sums: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
         for number, table in enumerate(tables):
             last = number == len(tables) - 1
-            with self._sums.backward(task, last=last), self._masters.backward(last=last):
+            own, shared = self._masters.backward(last=last), self._sums.backward(task, last=last)
+            with shared, own, self._products():
                 parts = self._forward_backward(task, table, counts, moment=(step, number))
             for name, (value, weight) in parts.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
                 weights[name] = weight
-        totals = self._ranks.sums({name: value.item() for name, value in sums.items()})
-        losses = {name: total / counts[name] for name, total in totals.items()}
         self._idle.settle(task)
-        self._scale.unscale(self._present())
-        return _Gradients(losses, weights, self._clip().item())
+        present = self._present()
+        self._scale.unscale(present)
+        numbers = [*sums.values(), self._clip(present)]
+        if self._fuse is not None:
+            numbers.append(self._fuse.blown)
+        return _Gradients(weights, counts, Readings(numbers), self._ranks)
 
     def _count_targets(self, task: str, tables: Sequence[FeatureTable]) -> dict[str, float]:
         """Targets of each named loss over the whole accumulation window and all processes."""
@@ -279,7 +339,12 @@ class Stepper:
         layout = row_layout([self._model.head(task).layout], self._settings.layout)
         alike = self._settings.compile
         return collate(
-            table, layout=layout, device=share.device, assume_padding=alike, fast=self._fast
+            table,
+            layout=layout,
+            device=share.device,
+            assume_padding=alike,
+            fast=self._fast,
+            trim=self._fast,
         )
 
     def _present(self) -> list[Tensor]:
@@ -291,21 +356,27 @@ class Stepper:
             if parameter.grad is not None
         ]
 
-    def _clip(self) -> Tensor:
-        gradients, limit = self._present(), self._settings.max_grad_norm
+    def _clip(self, gradients: Sequence[Tensor]) -> Tensor:
+        limit = self._settings.max_grad_norm
         if self._settings.clip == "per_tensor" and limit is not None:
             return clip_per_tensor(gradients, limit)
         return clip_global(gradients, math.inf if limit is None else limit)
 
     def _failure(
-        self, what: str, tables: Sequence[FeatureTable], scales: tuple[float, float]
+        self,
+        step: int,
+        task: str,
+        what: str,
+        tables: Sequence[FeatureTable],
+        *,
+        lowest: float = 1.0,
     ) -> TrainingError:
-        """The error for a step that is not finite at any loss scale, of which ``scales`` ends."""
+        """The error for a step that is not finite at any loss scale, ``lowest`` the last tried."""
         examples = np.concatenate([table.example for table in tables]).tolist()
-        tried = f" at every loss scale from {scales[0]:g} down to {scales[1]:g}"
+        scales = f" at every loss scale from {self._scale.value:g} down to {lowest:g}"
         other = "bf16 or fp32" if self._scale.used else "fp32"
         return TrainingError(
-            f"{what}{tried if self._scale.used else ''}\n"
+            f"step {step + 1}, task {task}: {what}{scales if self._scale.used else ''}\n"
             f"  rows of its training data in this step (from 0): {examples}\n"
             "  the step was not made; the checkpoints of earlier steps are kept\n"
             f"  look at these rows, lower the learning rate, or use precision {other}"

@@ -33,6 +33,7 @@ from bertmod.engine.out_of_memory import MemoryUse
 from bertmod.engine.parallel import ALONE, Ranks
 from bertmod.engine.precision import resolve_precision, warn_if_slow
 from bertmod.engine.progress import Progress
+from bertmod.engine.reports import Reports
 from bertmod.engine.run_folder import RunFolder, unwritten
 from bertmod.engine.run_state import RunState
 from bertmod.engine.seeding import drawn
@@ -99,7 +100,7 @@ class Trainer:
         self._scale = build_loss_scale(settings.loss_scale, precision)
         warn_if_slow(precision, self.device)
         self._placed = placed_model(model, settings.parallel, ranks)
-        model = self.model = self._placed.model.to(self.device)
+        model = self.model = self._placed.model.to(self.device).train()
         self._ranks = ranks
         ranks.take_from_main(self.model.state_dict().values())
         self._tasks = {task.id: task for task in tasks}
@@ -234,30 +235,30 @@ class Trainer:
         Raises:
             TrainingError: If a loss or gradient is not finite; nothing has changed.
         """
+        task, result = self.start_step()
+        return task, result()
+
+    def start_step(self) -> tuple[str, Callable[[], StepResult]]:
+        """Begin a ``train_step``: its task, and what to call to wait for what it did or raised."""
         counters, task = self._counters, self._draw_task()
         dropout_epochs = self.settings.dropout_epochs
-        self.model.train(dropout_epochs is None or self._epoch < dropout_epochs)
-        result = self.step_on(
-            task, self.rows(task, counters.batches[task], step=self.step).tables()
-        )
+        dropout = dropout_epochs is None or self._epoch < dropout_epochs
+        if self.model.training != dropout:  # it goes through the modules of every task
+            self.model.train(dropout)
+        tables = self.rows(task, counters.batches[task], step=self.step).tables()
+        result = self._start_on(task, tables)
         counters.step += 1
         counters.batches[task] += 1
         return task, result
 
     def step_on(self, task: str, micro_batches: Sequence[FeatureTable]) -> StepResult:
-        """Make an optimizer step on rows of a task; it is not counted as one of the run.
+        """Make an optimizer step as ``train_step`` does; it is not counted as one of the run.
 
         Args:
             task: Id of the task.
-            micro_batches: The rows.
-
-        Raises:
-            TrainingError: As ``train_step``.
+            micro_batches: Its rows.
         """
-        with self._memory.step(self.step + 1, task, micro_batches):
-            result = self._stepper.run(self.step, task, micro_batches, total=self.total_steps)
-            self._average.update(self.step + 1)
-        return result
+        return self._start_on(task, micro_batches)()
 
     def rows(self, task: str, number: int, *, step: int) -> DrawnRows:
         """A batch of a task.
@@ -282,13 +283,22 @@ class Trainer:
         """What tells one state of the run from another: steps made, and the newest evaluation."""
         return self.step, self._counters.evaluated_at
 
+    def _start_on(self, task: str, tables: Sequence[FeatureTable]) -> Callable[[], StepResult]:
+        with self._memory.step(self.step + 1, task, tables):
+            result = self._stepper.start(self.step, task, tables, total=self.total_steps)
+            self._average.update(self.step + 1)
+        return result
+
     def _loop(self, progress: Progress, signals: SignalWatch) -> None:
+        reports = Reports(progress, self._trackers, ahead=self._stepper.ahead)
         while True:
             end = self._end()
             finished = end is not None
             signal = signals.agreed(self._ranks)
             due = self._evaluation_due() or (finished and self.step > 0)
             unseen = self._counters.evaluated_at != self.step
+            if due or signal is not None or self._save_due():
+                reports.finish()  # before anything is made of them
             if due and unseen and (finished or signal is None):
                 self._evaluate_and_keep(progress)
                 continue  # it may have stopped the last task
@@ -300,11 +310,7 @@ class Trainer:
                 raise Interrupted(str(signal), self.step)
             if finished:
                 break
-            task, result = self.train_step()
-            if result.retries:
-                progress.say(f"step {self.step}, task {task}: {result.retried}")
-            progress.stepped(self.step, task, result)
-            self._trackers.stepped(self.step, {"task": task, **result.values()})
+            reports.started(self.step + 1, *self.start_step())
         if end:
             progress.say(f"{end}: the run ends after step {self.step} of {self.total_steps}")
         with gathered(self._placed, self._average):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bertmod.metrics.libraries import require_installed
 from bertmod.metrics.pairing import paired
 
 Label = str | int
@@ -65,10 +66,11 @@ def matthews(labels: Sequence[Label], predictions: Sequence[Label]) -> float:
 
     Source: Matthews 1975; Gorodkin 2004 for more than two classes.
     """
+    require_installed("sklearn")
+    if not paired(labels, predictions) or _constant(labels) or _constant(predictions):
+        return 0.0  # baselines are: training begins without the import, which takes long
     from sklearn.metrics import matthews_corrcoef
 
-    if not paired(labels, predictions) or _constant(labels) or _constant(predictions):
-        return 0.0
     return float(matthews_corrcoef(_codes(labels), _codes(predictions)))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from bertmod.metrics.libraries import require_installed
 from bertmod.metrics.pairing import paired
 
 
@@ -25,9 +25,7 @@ def pearson(labels: Sequence[float], predictions: Sequence[float]) -> float:
     Raises:
         ValueError: If there are not as many predictions as labels.
     """
-    from scipy.stats import pearsonr
-
-    return _correlation(pearsonr, labels, predictions)
+    return _correlation("pearsonr", labels, predictions)
 
 
 def spearman(labels: Sequence[float], predictions: Sequence[float]) -> float:
@@ -44,21 +42,21 @@ def spearman(labels: Sequence[float], predictions: Sequence[float]) -> float:
     Raises:
         ValueError: If there are not as many predictions as labels.
     """
-    from scipy.stats import spearmanr
-
-    return _correlation(spearmanr, labels, predictions)
+    return _correlation("spearmanr", labels, predictions)
 
 
-def _correlation(
-    function: Callable[..., Any], labels: Sequence[float], predictions: Sequence[float]
-) -> float:
+def _correlation(function: str, labels: Sequence[float], predictions: Sequence[float]) -> float:
+    """What a function of ``scipy.stats`` says, by its name."""
+    require_installed("scipy")
     paired(labels, predictions)
     pair = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
     if not all(_varies(values) for values in pair):
-        return 0.0
+        return 0.0  # baselines are: training begins without the import, which takes long
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # values so close together that rounding decides
-        result = float(function(*pair).statistic)
+        result = float(getattr(stats, function)(*pair).statistic)
     return result if np.isfinite(result) else 0.0
 
 

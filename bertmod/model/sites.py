@@ -13,7 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from bertmod.contracts.adapter import Adapter, AdapterContext, GroupableAdapter
+from bertmod.contracts.adapter import (
+    Adapter,
+    AdapterContext,
+    GroupableAdapter,
+    TokenWiseAdapter,
+)
 from bertmod.contracts.batch import BatchContext, Span
 from bertmod.contracts.encoder import Encoder, EncoderShape, SiteCalls
 
@@ -35,6 +40,13 @@ class TaskSites:
     def uses(self, site: str, layer: int) -> bool:
         """Whether any adapter acts there."""
         return (site, layer) in self.acting
+
+    def token_wise(self, site: str, layer: int) -> bool:
+        """Whether every adapter that acts there acts on each token by itself."""
+        return all(
+            isinstance(adapter, TokenWiseAdapter) and adapter.token_wise
+            for adapter in self.acting.get((site, layer), ())
+        )
 
     def __call__(self, site: str, layer: int, x_TI: Tensor, y_TO: Tensor | None) -> Tensor:
         """The new y: each adapter acts on what the one before it returned.
@@ -80,6 +92,10 @@ class SpanSites:
         """Whether any task's adapter acts there."""
         return any(stage.uses(site, layer) for stage in self.stages)
 
+    def token_wise(self, site: str, layer: int) -> bool:
+        """Whether nobody acts there: whose a token is, is known of whole batches alone."""
+        return not self.uses(site, layer)
+
     def __call__(self, site: str, layer: int, x_TI: Tensor, y_TO: Tensor | None) -> Tensor:
         """The new y of all tokens; see ``TaskSites``."""
         for stage in self.stages:
@@ -106,6 +122,9 @@ class _Slices:
 
     def uses(self, site: str, layer: int) -> bool:
         return any(own.uses(site, layer) for _, own in self.parts)
+
+    def token_wise(self, site: str, layer: int) -> bool:
+        return not self.uses(site, layer)
 
     def __call__(self, site: str, layer: int, x_TI: Tensor, y_TO: Tensor | None) -> Tensor:
         news = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -17,8 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bertmod.contracts.batch import Span
+from bertmod.nn.answer_attention import AnswerPlaces, answer_attention
 from bertmod.nn.attention import RowPlaces, fast_attention
 from bertmod.nn.dropout import fast_dropout
+from bertmod.nn.transfer import to_device
+from bertmod.nn.varlen import has_varlen, segment_bounds, takes_varlen, varlen_attention
 
 Layout = Literal["packed", "padded"]
 
@@ -41,6 +44,9 @@ class RowContext:
         training: Whether dropout is on.
         fast: Whether attention and dropout are those of ``nn/attention.py`` and ``nn/dropout.py``,
             made for training on a CPU, instead of torch's.
+        trim: Whether hidden states that nobody wants may be left out.
+        bounds_S: Segments of flat tokens, as ``segment_bounds`` gives them, for attention on a
+            GPU; None: that is torch's own, of padded rows.
     """
 
     lengths_R: Tensor
@@ -54,6 +60,8 @@ class RowContext:
     full: bool
     training: bool = False
     fast: bool = False
+    trim: bool = False
+    bounds_S: Tensor | None = None
 
     @classmethod
     def of(
@@ -68,6 +76,7 @@ class RowContext:
         training: bool = False,
         assume_padding: bool = False,
         fast: bool = False,
+        trim: bool = False,
     ) -> RowContext:
         """The context of rows with these lengths.
 
@@ -82,7 +91,8 @@ class RowContext:
             training: Whether dropout is on.
             assume_padding: Whether to compute as if some row had padding, also where none has:
                 then batches of a layout differ in their sizes alone, which compiled code wants.
-            fast: Whether to use the operations made for training on a CPU.
+            fast: Whether to use the operations that are the fastest on the device.
+            trim: Whether hidden states that nobody wants may be left out.
 
         Raises:
             ValueError: If there are no rows, a row is empty or longer than ``length``, or the
@@ -97,22 +107,22 @@ class RowContext:
             raise ValueError(f"a row of {longest} tokens does not fit into {max_length}")
         task_of_row = np.zeros(len(lengths), np.int64) if tasks is None else np.asarray(tasks)
         stored = stored_lengths(lengths, layout, max_length, token_multiple=token_multiple)
-
-        def tensor(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array.astype(np.int64, copy=False)).to(device)
-
+        device = torch.device(device)
+        tensor, varlen = partial(_int64, device=device), fast and has_varlen(device)
         return cls(
             lengths_R=tensor(lengths),
             first_token_of_row_R=tensor(np.cumsum(stored) - stored),
             slot_of_token_T=tensor(places(stored, np.arange(len(stored)) * max_length)),
-            mask_RL=torch.from_numpy(np.arange(max_length) < lengths[:, None]).to(device),
+            mask_RL=to_device(np.arange(max_length) < lengths[:, None], device),
             task_of_row_R=tensor(task_of_row),
             max_length=max_length,
             spans=_spans(task_of_row, stored),
             dense=layout == "padded" or bool(not assume_padding and (stored == max_length).all()),
             full=bool(not assume_padding and (lengths == max_length).all()),
             training=training,
-            fast=fast,
+            fast=fast and device.type == "cpu",
+            trim=trim,
+            bounds_S=segment_bounds(lengths, stored, device) if varlen else None,
         )
 
     @property
@@ -132,15 +142,30 @@ class RowContext:
 
     def attention(self, q_TND: Tensor, k_TND: Tensor, v_TND: Tensor, *, dropout: float) -> Tensor:
         """Softmax attention within rows; see ``BatchContext.attention``."""
+        dropped = dropout if self.training else 0.0
+        if self.bounds_S is not None and not self.full and takes_varlen(q_TND):
+            return varlen_attention(
+                q_TND, k_TND, v_TND, self.bounds_S, longest=self.max_length, dropout=dropped
+            )
         if self.fast:
-            dropped = dropout if self.training else 0.0
+            if not dropped and not torch.is_grad_enabled():
+                return answer_attention(q_TND, k_TND, v_TND, self._answer_places)
             return fast_attention(q_TND, k_TND, v_TND, self._places, dropout=dropped)
         q, k, v = (self._rows(x).transpose(1, 2) for x in (q_TND, k_TND, v_TND))
         mask = None if self.full else self.mask_RL[:, None, None, :]
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout if self.training else 0.0
-        )
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropped)
         return self._flat(out.transpose(1, 2))
+
+    def first_attention(
+        self, q_RND: Tensor, k_TND: Tensor, v_TND: Tensor, *, dropout: float
+    ) -> Tensor:
+        """Attention of first tokens; see ``BatchContext.first_attention``."""
+        k, v = (self._rows(x).transpose(1, 2) for x in (k_TND, v_TND))
+        mask = None if self.full else self.mask_RL[:, None, None, :]
+        out = F.scaled_dot_product_attention(
+            q_RND.unsqueeze(2), k, v, attn_mask=mask, dropout_p=dropout if self.training else 0.0
+        )
+        return out.squeeze(2)
 
     def dropout(self, x: Tensor, p: float) -> Tensor:
         """``x`` with entries dropped at probability ``p`` while training."""
@@ -163,6 +188,9 @@ class RowContext:
         rows = slice(span.first_row, span.end_row)
         tokens = slice(span.first_token, span.end_token)
         num_rows, num_tokens = rows.stop - rows.start, tokens.stop - tokens.start
+        bounds = self.bounds_S
+        if bounds is not None:
+            bounds = bounds[2 * rows.start : 2 * rows.stop + 1] - span.first_token
         return replace(
             self,
             lengths_R=self.lengths_R[rows],
@@ -171,6 +199,7 @@ class RowContext:
             mask_RL=self.mask_RL[rows],
             task_of_row_R=self.task_of_row_R[rows],
             spans=(Span(span.task, 0, num_rows, 0, num_tokens),),
+            bounds_S=bounds,
         )
 
     def with_training(self, training: bool) -> RowContext:
@@ -180,6 +209,11 @@ class RowContext:
     @cached_property
     def _places(self) -> RowPlaces:
         return RowPlaces.of(self.mask_RL, self.slot_of_token_T, dense=self.dense, full=self.full)
+
+    @cached_property
+    def _answer_places(self) -> AnswerPlaces:
+        slots = None if self.dense else self.slot_of_token_T
+        return AnswerPlaces.of(self.mask_RL, slots, full=self.full)
 
     def _rows(self, x_T: Tensor) -> Tensor:
         """Flat tokens as (rows, max_length, ...); what lies behind a row's end is finite."""
@@ -231,6 +265,10 @@ def places(lengths: np.ndarray, starts: np.ndarray) -> np.ndarray:
     before = np.cumsum(lengths) - lengths
     found: np.ndarray = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
     return found
+
+
+def _int64(array: np.ndarray, *, device: torch.device) -> Tensor:
+    return to_device(array.astype(np.int64, copy=False), device)
 
 
 def _spans(task_of_row: np.ndarray, tokens_of_row: np.ndarray) -> tuple[Span, ...]:

@@ -6,12 +6,29 @@ Letters: I inputs, O outputs.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from bertmod.nn.activations import ACTIVATIONS
+from bertmod.nn.products import product
 
 ROWS = 2048
 """Rows of the products that the layout is chosen for; others are computed as well."""
+
+Activation = Callable[[Tensor], Tensor]
+
+_FUSED: Mapping[Activation, tuple[str, str]] = {
+    ACTIVATIONS["gelu"]: ("gelu", "none"),
+    ACTIVATIONS["gelu_tanh"]: ("gelu", "tanh"),
+    ACTIVATIONS["relu"]: ("relu", ""),
+    ACTIVATIONS["tanh"]: ("tanh", ""),
+}
+"""Activations that oneDNN applies to the sums of a product before it writes them: its name and
+algorithm for each."""
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
@@ -33,8 +50,9 @@ def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
 class PackedLinear(nn.Module):
     """A linear layer whose weights are converted and laid out once; ``layer`` itself stays as is.
 
-    With gradients it is the plain layer. Its parameters and its name in a model are the plain
-    layer's, too, which must not change meanwhile.
+    While its parameters learn it is the plain layer; gradients of frozen ones' inputs come from
+    the converted weights. Its parameters and its name in a model are the plain layer's. A change of
+    the weights is seen and they are converted anew, but for one behind autograd's back (``.data``).
 
     Args:
         layer: The plain layer, on a CPU.
@@ -44,9 +62,22 @@ class PackedLinear(nn.Module):
     def __init__(self, layer: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
         self.layer, self._dtype = layer, dtype
-        weight_OI = layer.weight.detach().to(dtype).contiguous()
+        self._convert()
+
+    def _convert(self) -> None:
+        weight_OI = self.layer.weight.detach().to(self._dtype).contiguous()
+        bias_O = self.layer.bias
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS)
-        self._bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+        self._bias = None if bias_O is None else bias_O.detach().to(self._dtype)
+        self._weight = None if self._learns else weight_OI  # for gradients of inputs
+        self._state = self._now()
+
+    @property
+    def _learns(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.layer.parameters())
+
+    def _now(self) -> tuple[bool, list[int]]:
+        return self._learns, [parameter._version for parameter in self.layer.parameters()]
 
     @property
     def weight(self) -> Tensor:
@@ -60,27 +91,76 @@ class PackedLinear(nn.Module):
 
     def forward(self, x_TI: Tensor) -> Tensor:
         """``x W^T + b``, (..., out), in the dtype that the layer was packed in."""
-        if torch.is_grad_enabled() or not x_TI.numel():
+        return self.activated(x_TI, None)
+
+    def activated(self, x_TI: Tensor, act: Activation | None) -> Tensor:
+        """What an activation makes of the layer's output, (..., out), in the same dtype.
+
+        Args:
+            x_TI: Input, (..., in), any floating dtype.
+            act: The activation; None: none.
+        """
+        if not x_TI.numel() or (self._learns and torch.is_grad_enabled()):
             plain: Tensor = self.layer(x_TI)
-            return plain
+            return plain if act is None else act(plain)
+        if self._state != self._now():
+            self._convert()
         x_TI = x_TI.to(self._dtype).contiguous()
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x_TI, self._packed, self._bias, "none", [], ""
+        if torch.is_grad_enabled() and x_TI.requires_grad:
+            frozen: Tensor = _Frozen.apply(x_TI, self)  # type: ignore[no-untyped-call]
+            return frozen if act is None else act(frozen)
+        if act is None:
+            return self._product(x_TI)
+        fused = _FUSED.get(act)
+        return act(self._product(x_TI)) if fused is None else self._product(x_TI, *fused)
+
+    def _product(self, x_TI: Tensor, name: str = "none", algorithm: str = "") -> Tensor:
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x_TI, self._packed, self._bias, name, [], algorithm
         )
-        return product
+        return found
 
 
-def packed(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+class _Frozen(torch.autograd.Function):
+    """A packed layer whose input alone has a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x_TI: Tensor, layer: PackedLinear) -> Tensor:
+        ctx.weight = layer._weight
+        return layer._product(x_TI)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_TO: Tensor) -> tuple[Tensor, None]:
+        return product(grad_TO.contiguous(), ctx.weight.t()), None
+
+
+def activated(layer: nn.Module, x_TI: Tensor, act: Activation) -> Tensor:
+    """``act(layer(x))``, in one pass over what comes out if the layer is packed.
+
+    Args:
+        layer: A linear layer, packed or plain.
+        x_TI: Its input, (..., in).
+        act: The activation.
+    """
+    if isinstance(layer, PackedLinear):
+        return layer.activated(x_TI, act)
+    return act(layer(x_TI))
+
+
+def packed(module: nn.Module, dtype: torch.dtype, *, frozen: bool = False) -> nn.Module:
     """A module that shares everything with another, but has each of its linear layers packed.
 
     Args:
         module: The module; it stays as it is.
         dtype: What is multiplied.
+        frozen: Whether layers that learn stay plain.
     """
     if type(module) is nn.Linear:
-        return PackedLinear(module, dtype)
+        learns = any(parameter.requires_grad for parameter in module.parameters())
+        return module if frozen and learns else PackedLinear(module, dtype)
     children = {
-        name: child if child is None else packed(child, dtype)
+        name: child if child is None else packed(child, dtype, frozen=frozen)
         for name, child in module._modules.items()
     }
     if all(children[name] is child for name, child in module._modules.items()):

@@ -18,7 +18,6 @@ from bertmod.recipe.schema import AUTO
 from bertmod.recipe.suspects import content, neighbours, suspects, unreachable
 from bertmod.recipe.validate import json_schema
 from bertmod.registry import Entry, UnknownNameError
-from bertmod.sample import sample_folder
 from bertmod.wording import did_you_mean, shown
 
 COMMAND_LINE = "--checkpoint"
@@ -35,6 +34,8 @@ def cached_sample() -> FilePath:
     Raises:
         OSError: If the cache cannot be written.
     """
+    from bertmod.sample import sample_folder  # with its word lists, which few commands need
+
     return sample_folder(FilePath(platformdirs.user_cache_dir("bertmod")))
 
 

@@ -84,9 +84,11 @@ class TrainingKeys(Envelope):
     )
     fast: bool = Field(
         True,
-        description="Whether a CPU trains with attention, dropout and memory made for it, and "
-        "answers with weights converted once: the same but for rounding and other dropout masks. "
-        "GPUs and compiled layers do without; false: torch's own everywhere.",
+        description="Whether to take what is fastest on the device: on a CPU attention, dropout, "
+        "products and memory made for it, and weights that do not change converted once; on a GPU "
+        "flash attention of rows as they lie; on both, no hidden states that nobody reads. The "
+        "same but for rounding and other dropout masks. Layers compiled for a CPU do without; "
+        "false: torch's own everywhere.",
     )
     layout: Literal["packed", "padded"] = Field(
         "packed",

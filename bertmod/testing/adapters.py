@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bertmod.contracts.adapter import TokenWiseAdapter
 from bertmod.contracts.checkpoint import CheckpointDescription, StoredTensor, TensorName
 from bertmod.contracts.encoder import Encoder, EncoderShape
 from bertmod.model.canonical import canonical_tensors, canonical_views, own_names
@@ -180,6 +181,19 @@ def calls_are_pure(subject: Subject) -> None:
     require(not changed, f"calls change its {listed(changed)}")
 
 
+def token_wise(subject: Subject) -> None:
+    """An adapter that says ``token_wise`` gives for some tokens what it gives for all."""
+    module = stirred(subject)
+    if not isinstance(module, TokenWiseAdapter) or not module.token_wise:
+        return
+    for place in places(subject):
+        some = torch.arange(0, len(place.x_TI), 3)
+        y_SO = None if place.y_TO is None else place.y_TO[some]
+        alone = called(module, place._replace(x_TI=place.x_TI[some], y_TO=y_SO))
+        same = torch.allclose(alone, called(module, place)[some], rtol=0, atol=1e-5)
+        require(same, f"{place.shown} a token's y depends on others, yet it says token_wise")
+
+
 def inputs_not_written(subject: Subject) -> None:
     """x and y are never written to, and y may be non-contiguous: a slice of a fused matrix."""
     module = stirred(subject)
@@ -317,6 +331,7 @@ CHECKS = (
     tensor_names,
     output_at_init,
     calls_are_pure,
+    token_wise,
     inputs_not_written,
     dropout_from_context,
     mixed_dtypes,

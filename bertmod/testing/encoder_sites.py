@@ -53,6 +53,10 @@ class Listener:
         """Whether somebody acts there."""
         return (site, layer) in self.places
 
+    def token_wise(self, site: str, layer: int) -> bool:
+        """Whether nobody acts there."""
+        return not self.uses(site, layer)
+
     def __call__(self, site: str, layer: int, x_TI: Tensor, y_TO: Tensor | None) -> Tensor:
         """The new y: the old one, or zeros at a delta site, unless it is to be changed."""
         then = None if y_TO is None else y_TO.clone()

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from benchmarks.contenders import PROGRAMS
+from benchmarks.speed.pairs import Pair
+from benchmarks.speed.shapes import WIDTHS, checkpoint
+
+WORDS = "abcdefgh"
+TINY = (24, 1, 2)
 
 
 @pytest.fixture(scope="session")
-def load_program() -> Callable[[str], ModuleType]:
-    """Imports a program of ``benchmarks/programs/`` by its name."""
+def load_program() -> Iterator[Callable[[str], ModuleType]]:
+    """Imports a program of ``benchmarks/programs/`` by its name.
+
+    The programs find one another where they lie, as when they are run.
+    """
 
     def load(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
@@ -23,4 +33,25 @@ def load_program() -> Callable[[str], ModuleType]:
         spec.loader.exec_module(module)
         return module
 
-    return load
+    sys.path.insert(0, str(PROGRAMS))
+    yield load
+    sys.path.remove(str(PROGRAMS))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Random weights of a shape that is smaller than any that is measured."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", *WORDS]
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(WIDTHS, "tiny", TINY)
+        yield str(checkpoint("tiny", str(folder), folder / "weights"))
+
+
+@pytest.fixture
+def pairs() -> list[Pair]:
+    """As many as a round has, of different lengths."""
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice(list(WORDS), draw.integers(1, 12))) for _ in range(2 * 16)]
+    return [Pair(*texts[at : at + 2], str(at // 2 % 2)) for at in range(0, len(texts), 2)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import questions, tags
 from benchmarks.cuts import Cut
+from benchmarks.loss_curves import FAST, PLAIN, curve_lines
 from benchmarks.results import OtherResults, Results, Run
 from benchmarks.rows import Rows
 from benchmarks.single_task import verdicts
@@ -128,3 +130,30 @@ def test_results_of_another_subject_are_refused(tmp_path: Path) -> None:
     assert Results.open(path, subject={"rows": 1}, facts={}).has("bertmod auto", 1)
     with pytest.raises(OtherResults, match="results of other settings"):
         Results.open(path, subject={"rows": 2}, facts={})
+
+
+def curves(shift: float, *, num_seeds: int = 4) -> Results:
+    """Runs of both paths whose losses differ by seed; the fast one's are shifted."""
+    draws = np.random.default_rng(0)
+    runs = [
+        Run(tool, seed, {"accuracy": 0.7}, "bf16", 205, 1.0, {"losses": losses.tolist()})
+        for tool, by in ((FAST, shift), (PLAIN, 0.0))
+        for seed in range(num_seeds)
+        for losses in [draws.normal(0.6 + by, 0.05, 205) + draws.normal(0, 0.02)]
+    ]
+    return Results({}, {}, tuple(runs))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_loss_curves(shift: float) -> None:
+    """A row for each window; means in units of what seeds do to them."""
+    lines = curve_lines(curves(shift))
+    assert sum(line.startswith("| ") and " to " in line for line in lines) == 10
+    assert lines[2].startswith("| 1 to 20 |")
+    apart = float(lines[-2].partition("square ")[2].partition(",")[0])
+    assert apart < 3 if shift == 0 else apart > 10
+
+
+def test_loss_curves_need_two_seeds() -> None:
+    assert curve_lines(curves(0.0, num_seeds=1)) == []
+    assert curve_lines(Results({}, {})) == []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,47 +15,19 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.contenders import PROGRAMS, RunFailed
+from benchmarks.contenders import RunFailed
 from benchmarks.series import BUSY
 from benchmarks.speed import infer, targets, train
 from benchmarks.speed.contest import Contender, Group, Ratio, Setting, Staff, hold, hold_all
 from benchmarks.speed.measure import MEASURES, Asked, measure
 from benchmarks.speed.page import page, ratio, share
 from benchmarks.speed.pairs import Pair, drawn, lengthened, slot, write_table, write_tokens
-from benchmarks.speed.shapes import WIDTHS, checkpoint, operations
+from benchmarks.speed.shapes import WIDTHS, operations
 from benchmarks.speed_command import NUM_TASKS, SHAPES, SUITES
 from benchmarks.workers import Unable, take_turns
 
 WORDS = "abcdefgh"
-TINY = (24, 1, 2)
 STEPS = 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs() -> Any:
-    """The programs find one another where they lie, as when they are run."""
-    sys.path.insert(0, str(PROGRAMS))
-    yield
-    sys.path.remove(str(PROGRAMS))
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Random weights of a shape that is smaller than any that is measured."""
-    folder = tmp_path_factory.mktemp("vocabulary")
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", *WORDS]
-    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(WIDTHS, "tiny", TINY)
-        yield str(checkpoint("tiny", str(folder), folder / "weights"))
-
-
-@pytest.fixture
-def pairs() -> list[Pair]:
-    """As many as a round has, of different lengths."""
-    draw = np.random.default_rng(0)
-    texts = [" ".join(draw.choice(list(WORDS), draw.integers(1, 12))) for _ in range(2 * 16)]
-    return [Pair(*texts[at : at + 2], str(at // 2 % 2)) for at in range(0, len(texts), 2)]
 
 
 @pytest.fixture
@@ -124,6 +96,25 @@ def test_pals_of_every_task_train_on_all_rows(work: train.Load, pairs: list[Pair
     assert ratio(found, *(each.name for each in group.contenders)) == pytest.approx(
         padded["seconds"] / own["seconds"]
     )
+
+
+def test_where_there_is_a_gpu_full_rows_are_trained_on_too(
+    work: train.Load, pairs: list[Pair]
+) -> None:
+    """The group runs on a CPU as well, but for the peer; its target is BERT-base's."""
+    titles = {
+        kind: [each.title for each in train.groups(work, pairs, kind=kind, variants={})]
+        for kind in ("AMX", "GPU")
+    }
+    assert [title for title in titles["GPU"] if title not in titles["AMX"]] == [
+        "Rows of 128 tokens"
+    ]
+    base = train._full_rows(replace(work, shape="base"), pairs, "GPU")
+    assert [each.target for each in base.ratios] == [2.0]
+    found = hold(train._full_rows(work, pairs, "GPU"), setting(work.folder))
+    (told,) = found["measured"]["bertmod 128"]
+    assert (told["rows"], told["tokens"]) == (len(pairs), 128 * len(pairs))
+    assert list(found["missing"]) == ["transformers bf16 128"]
 
 
 def test_a_worker_that_ends_is_told(tmp_path: Path) -> None:

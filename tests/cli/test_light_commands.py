@@ -30,10 +30,10 @@ def test_help_lists_the_commands(bertmod):
         assert "--strict-plugins" in result.stdout
 
 
-def test_help_imports_no_torch():
+def test_help_imports_neither_torch_nor_numpy():
     code = (
         "import sys; from bertmod.cli import main; main(['--help'])\n"
-        "heavy = {'torch', 'sklearn', 'scipy', 'tensorboard', 'transformers'}\n"
+        "heavy = {'torch', 'numpy', 'sklearn', 'scipy', 'tensorboard', 'transformers'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

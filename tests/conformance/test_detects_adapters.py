@@ -74,6 +74,17 @@ class NotFinite(Gate):
         return super().forward(site, layer, x_TI, y_TO, context) / 0.0
 
 
+class SaysTokenWise(Gate):
+    """It is not: there is a mean over the row."""
+
+    def __init__(self, context: AdapterContext) -> None:
+        super().__init__(context)
+        self.token_wise = True
+
+    def forward(self, site, layer, x_TI, y_TO, context):
+        return y_TO - 0.1 * y_TO.mean(0)
+
+
 class Counting(Gate):
     def __init__(self, context: AdapterContext) -> None:
         super().__init__(context)
@@ -266,6 +277,7 @@ BROKEN = [
     ("parameter_count", ExtraParameter, "num_parameters says 48, the module has 51"),
     ("output_at_init", NarrowOutput, "returns shape (23, 23)"),
     ("output_at_init", NotFinite, "is not finite"),
+    ("token_wise", SaysTokenWise, "a token's y depends on others, yet it says token_wise"),
     ("calls_are_pure", Counting, "calls change its calls"),
     ("calls_are_pure", Remembering, "the same call gives something else"),
     ("inputs_not_written", WritesToY, "it writes to y"),

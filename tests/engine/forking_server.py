@@ -167,9 +167,9 @@ def arm(request: dict[str, Any], run: Path, tally: Path) -> None:
 def arm_steps(request: dict[str, Any]) -> None:
     """Be killed some time after training began, or within a step get a signal or little memory."""
     trainer = bertmod.engine.trainer.Trainer
-    original = trainer.train_step
+    original = trainer.start_step
 
-    def train_step(self: Any) -> Any:
+    def start_step(self: Any) -> Any:
         if request["kill_after"] is not None:
             threading.Timer(request["kill_after"], kill_self).start()
             request["kill_after"] = None
@@ -179,7 +179,7 @@ def arm_steps(request: dict[str, Any]) -> None:
             leave_room(request["room"][1])
         return original(self)
 
-    trainer.train_step = train_step
+    trainer.start_step = start_step
 
 
 def child(request: dict[str, Any], rank: int) -> int:

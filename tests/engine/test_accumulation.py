@@ -192,3 +192,11 @@ def test_bf16_computes_in_bf16_and_keeps_fp32(toy) -> None:
     states = trainer._optimizer.state.values()
     found = {v.dtype for state in states for v in state.values() if isinstance(v, torch.Tensor)}
     assert found == {torch.float32}
+
+
+def test_all_of_a_model_trains_whatever_mode_its_parts_were_in(toy) -> None:
+    """A step goes through the modules of all tasks only where the mode changes."""
+    models = [toy.model(dropout=0.1), toy.model(dropout=0.1)]
+    models[1].encoder.eval()
+    losses = [losses_of(toy.trainer(model), 2) for model in models]
+    assert losses[0] == losses[1]

@@ -77,6 +77,22 @@ def test_few_compilations_and_the_same_steps(toy) -> None:
     assert again[2][-1] == 0
 
 
+@pytest.mark.usefixtures("flash_on_cpu")
+def test_the_attention_of_a_gpu_is_compiled_with_the_layer(toy) -> None:
+    """Layers stay whole around it, and no batch needs code of its own."""
+    losses = []
+    for compile_ in (True, False):
+        torch._dynamo.reset()
+        options = {"precision": "bf16", "learning_rate": 1e-3, "optimizer": "bert_adam"}
+        trainer = toy.trainer(toy.model(), compile=compile_, **options)
+        trainer._stepper._fast = True  # as on a GPU
+        first, breaks = graphs(), sum(torch._dynamo.utils.counters["graph_break"].values())
+        losses.append([trainer.train_step()[1].loss for _ in range(8)])
+        assert sum(torch._dynamo.utils.counters["graph_break"].values()) == breaks
+        assert 0 < graphs() - first <= 2 * LAYERS or not compile_
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
 class Peeking(torch.nn.Module):
     """A stranger's adapter that looks at a number, which no graph can hold."""
 

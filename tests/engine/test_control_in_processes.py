@@ -76,7 +76,7 @@ def test_no_process_waits_for_one_that_failed(toy, in_processes, failing) -> Non
             tasks[0] = replace(tasks[0], dev={"dev": broken})
         trainer = toy.trainer(tasks=tasks, ranks=ranks, **SETTINGS)
         if failing == ranks.rank == 1:
-            trainer.train_step = lambda: 1 / 0
+            trainer.start_step = lambda: 1 / 0
         try:
             trainer.fit()
         except (ZeroDivisionError, LostProcessError) as error:

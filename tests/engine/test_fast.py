@@ -8,6 +8,7 @@ import torch
 
 from bertmod.data.collate import collate
 from bertmod.engine.precision import autocast
+from bertmod.nn import context
 
 
 def gradients(toy, model, *, fast: bool, layout="packed", precision="fp32"):
@@ -42,6 +43,27 @@ def test_bf16_is_as_near_to_fp64_as_the_plain_path(toy) -> None:
         return float(torch.stack(squares).mean().sqrt())
 
     assert 0 < error(True) <= 1.25 * error(False)
+
+
+@pytest.mark.usefixtures("flash_on_cpu")
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_rows_as_they_lie_are_as_near_to_fp64_as_the_plain_path(toy, monkeypatch, layout) -> None:
+    """Encoder and adapters ask for the attention of a GPU, and for no other."""
+    model, asked = toy.model(), []
+    _, exact = gradients(toy, toy.model().double(), fast=False, layout=layout)
+    _, plain = gradients(toy, model, fast=False, layout=layout, precision="bf16")
+    kernel = context.varlen_attention
+    monkeypatch.setattr(
+        context, "varlen_attention", lambda *q, **more: asked.append(1) or kernel(*q, **more)
+    )
+    _, found = gradients(toy, model, fast=True, layout=layout, precision="bf16")
+    assert len(asked) == 4
+
+    def error(half) -> float:
+        squares = [(half[n].double() - g).square().sum() / g.numel() for n, g in exact.items()]
+        return float(torch.stack(squares).mean().sqrt())
+
+    assert 0 < error(found) <= 1.25 * error(plain)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -125,7 +127,7 @@ def test_what_a_backward_pass_within_adds_after_a_bucket_left(
         first, second = model.encoder.blocks
         forward = second.forward
         for block in (first, second):
-            block.forward = lambda *args: checkpoint(forward, *args, use_reentrant=reentrant)
+            block.forward = partial(checkpoint, forward, use_reentrant=reentrant)
 
     def child(ranks):
         reentrant = ranks.rank in reentrant_in

@@ -305,7 +305,7 @@ def test_who_is_left_says_that_another_process_ended(toy, in_processes) -> None:
     def child(ranks):
         trainer = toy.trainer(ranks=ranks, **SETTINGS, **FSDP)
         if ranks.rank == 1:
-            trainer.train_step = lambda: 1 / 0
+            trainer.start_step = lambda: 1 / 0
         try:
             trainer.fit()
         except (ZeroDivisionError, LostProcessError) as error:

@@ -43,14 +43,14 @@ def task_with(toy, task: str, scores, **options):
 def drawn(trainer) -> list[str]:
     """The task of every step."""
     found: list[str] = []
-    step = trainer.train_step
+    step = trainer.start_step
 
     def noting():
         task, result = step()
         found.append(task)
         return task, result
 
-    trainer.train_step = noting
+    trainer.start_step = noting
     trainer.fit()
     return found
 

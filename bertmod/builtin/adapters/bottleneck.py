@@ -36,6 +36,7 @@ class Bottleneck(nn.Module):
         super().__init__()
         shape = context.shape
         self.sites = sites(config, shape, context.layers)
+        self.token_wise = True
         own = config.layer_norms
         self.replaces = frozenset((site, layer) for site in own for layer in self.sites[site])
         self.parallel = frozenset(config.parallel)

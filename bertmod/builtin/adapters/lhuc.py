@@ -29,6 +29,7 @@ class Lhuc(nn.Module):
         super().__init__()
         self.sites = sites(config, context.shape, context.layers)
         self.replaces: frozenset[tuple[str, int]] = frozenset()
+        self.token_wise = True
         width = context.shape.sites[config.site].out_width
         self.scale = nn.ParameterDict(
             {str(layer): nn.Parameter(torch.zeros(width)) for layer in self.sites[config.site]}

@@ -29,6 +29,7 @@ class LowRank(nn.Module):
         super().__init__()
         self.sites = sites(config, context.shape, context.layers)
         self.replaces: frozenset[tuple[str, int]] = frozenset()
+        self.token_wise = True
         size, (width_in, width_out) = config.bottleneck_size, widths(config.site, context.shape)
         layers = [str(layer) for layer in self.sites[config.site]]
         self.down = nn.ModuleDict({key: nn.Linear(width_in, size) for key in layers})

@@ -7,6 +7,7 @@ D width of a head, V vocabulary, O width out of a site.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertmod import (
@@ -22,9 +23,24 @@ from bertmod.builtin.encoders.config import BertConfig, Dimensions, dimensions, 
 from bertmod.builtin.encoders.names import depths
 from bertmod.nn.activations import activation
 from bertmod.nn.initialisation import initialise
+from bertmod.nn.packed import activated
 from bertmod.nn.sites import NO_SITES, visit
 
 QKV = ("query", "key", "value")
+
+TRIMMED_SITES = (
+    "query",
+    "attention_dense",
+    "attention_output",
+    "attention_norm",
+    "ffn_up",
+    "ffn_activation",
+    "ffn_down",
+    "ffn_output",
+    "output_norm",
+    "layer_output",
+)
+"""Sites of a layer that have no tokens but those that it gives out."""
 
 
 class Embeddings(nn.Module):
@@ -65,27 +81,52 @@ class SelfAttention(nn.Module):
         self.dropout = sizes.hidden_dropout_prob
         self.attention_dropout = sizes.attention_probs_dropout_prob
 
-    def forward(self, x_TH: Tensor, context: BatchContext, sites: SiteCalls) -> Tensor:
+    def forward(
+        self,
+        x_TH: Tensor,
+        context: BatchContext,
+        sites: SiteCalls,
+        *,
+        first_R: Tensor | None = None,
+    ) -> Tensor:
         """The attention block's output, (tokens, hidden).
 
         Args:
             x_TH: Layer input, (tokens, hidden), compute dtype.
             context: Row layout, attention and dropout.
             sites: Adapters of the batch.
+            first_R: As ``BertLayer`` takes it.
         """
-        layer = self.layer
+        layer, dropout = self.layer, self.attention_dropout
+        own_TH = x_TH if first_R is None else x_TH.index_select(0, first_R)
         q_TND, k_TND, v_TND = (
-            visit(sites, site, layer, x_TI=x_TH, y_TO=y_TH).view(-1, *self.heads)
-            for site, y_TH in zip(QKV, self.qkv(x_TH).chunk(3, dim=-1), strict=True)
+            visit(sites, site, layer, x_TI=read_TH, y_TO=y_TH).view(-1, *self.heads)
+            for site, read_TH, y_TH in zip(
+                QKV, (own_TH, x_TH, x_TH), self._projections(x_TH, first_R), strict=True
+            )
         )
-        mixed_TH = context.attention(q_TND, k_TND, v_TND, dropout=self.attention_dropout).flatten(
-            -2
-        )
+        attend = context.attention if first_R is None else context.first_attention
+        mixed_TH = attend(q_TND, k_TND, v_TND, dropout=dropout).flatten(-2)
         y_TH = visit(sites, "attention_dense", layer, x_TI=mixed_TH, y_TO=self.dense(mixed_TH))
         y_TH = context.dropout(y_TH, self.dropout)
-        y_TH = visit(sites, "attention_output", layer, x_TI=x_TH, y_TO=y_TH)
-        sum_TH = y_TH + x_TH
+        y_TH = visit(sites, "attention_output", layer, x_TI=own_TH, y_TO=y_TH)
+        sum_TH = y_TH + own_TH
         return visit(sites, "attention_norm", layer, x_TI=sum_TH, y_TO=self.norm(sum_TH))
+
+    def _projections(self, x_TH: Tensor, first_R: Tensor | None) -> tuple[Tensor, ...]:
+        """Queries, of the tokens that ``first_R`` names if it names any; keys and values of all."""
+        if first_R is None:
+            whole: tuple[Tensor, ...] = self.qkv(x_TH).chunk(3, dim=-1)
+            return whole
+        if type(self.qkv) is not nn.Linear:  # packed as a whole
+            q_TH, k_TH, v_TH = self.qkv(x_TH).chunk(3, dim=-1)
+            return q_TH.index_select(0, first_R), k_TH, v_TH
+        hidden = x_TH.shape[-1]
+        (q_HH, kv_IH), (q_H, kv_I) = (
+            torch.split(each, [hidden, 2 * hidden]) for each in (self.qkv.weight, self.qkv.bias)
+        )
+        q_RH = F.linear(x_TH.index_select(0, first_R), q_HH, q_H)
+        return q_RH, *F.linear(x_TH, kv_IH, kv_I).chunk(2, dim=-1)
 
 
 class FeedForward(nn.Module):
@@ -101,7 +142,13 @@ class FeedForward(nn.Module):
         self.dropout = sizes.hidden_dropout_prob
 
     def forward(
-        self, attended_TH: Tensor, x_TH: Tensor, context: BatchContext, sites: SiteCalls
+        self,
+        attended_TH: Tensor,
+        x_TH: Tensor,
+        context: BatchContext,
+        sites: SiteCalls,
+        *,
+        first_R: Tensor | None = None,
     ) -> Tensor:
         """Output of the layer's last LayerNorm, (tokens, hidden).
 
@@ -110,16 +157,21 @@ class FeedForward(nn.Module):
             x_TH: Layer input, (tokens, hidden), compute dtype; read by deltas alone.
             context: Row layout and dropout.
             sites: Adapters of the batch.
+            first_R: As ``BertLayer`` takes it.
         """
         layer = self.layer
-        up_TI = visit(sites, "ffn_up", layer, x_TI=attended_TH, y_TO=self.up(attended_TH))
-        act_TI = visit(sites, "ffn_activation", layer, x_TI=up_TI, y_TO=self.act(up_TI))
+        if sites.uses("ffn_up", layer) or sites.uses("ffn_activation", layer):
+            up_TI = visit(sites, "ffn_up", layer, x_TI=attended_TH, y_TO=self.up(attended_TH))
+            act_TI = visit(sites, "ffn_activation", layer, x_TI=up_TI, y_TO=self.act(up_TI))
+        else:
+            act_TI = activated(self.up, attended_TH, self.act)
         y_TH = visit(sites, "ffn_down", layer, x_TI=act_TI, y_TO=self.down(act_TI))
         y_TH = context.dropout(y_TH, self.dropout)
         y_TH = visit(sites, "ffn_output", layer, x_TI=attended_TH, y_TO=y_TH)
         sum_TH = y_TH + attended_TH
         if sites.uses("layer_residual", layer):
-            sum_TH = sum_TH + sites("layer_residual", layer, x_TH, None)
+            delta_TH = sites("layer_residual", layer, x_TH, None)
+            sum_TH = sum_TH + (delta_TH if first_R is None else delta_TH.index_select(0, first_R))
         return visit(sites, "output_norm", layer, x_TI=sum_TH, y_TO=self.norm(sum_TH))
 
 
@@ -132,16 +184,27 @@ class BertLayer(nn.Module):
         self.attention = SelfAttention(sizes, layer)
         self.ffn = FeedForward(sizes, layer)
 
-    def forward(self, x_TH: Tensor, context: BatchContext, sites: SiteCalls = NO_SITES) -> Tensor:
+    def forward(
+        self,
+        x_TH: Tensor,
+        context: BatchContext,
+        sites: SiteCalls = NO_SITES,
+        first_R: Tensor | None = None,
+    ) -> Tensor:
         """The layer's output, (tokens, hidden).
 
         Args:
             x_TH: Layer input, (tokens, hidden), compute dtype.
             context: Row layout, attention and dropout.
-            sites: Adapters of the batch.
+            sites: Adapters of the batch; where ``first_R`` is given they are ``token_wise`` at
+                ``TRIMMED_SITES``.
+            first_R: Place of each row's first token; then the output is theirs alone, (rows,
+                hidden). None: it is that of all tokens.
         """
-        attended_TH = self.attention(x_TH, context, sites)
-        y_TH = self.ffn(attended_TH, x_TH, context, sites)
+        attended_TH = self.attention(x_TH, context, sites, first_R=first_R)
+        y_TH = self.ffn(attended_TH, x_TH, context, sites, first_R=first_R)
+        if first_R is not None:
+            x_TH = x_TH.index_select(0, first_R)
         return visit(sites, "layer_output", self.layer, x_TI=x_TH, y_TO=y_TH)
 
 
@@ -189,25 +252,46 @@ class BertEncoder(nn.Module):
         Args:
             batch: Flat tokens, packed or padded.
             sites: Adapters of the batch.
-            want: Parts of the output that somebody reads; the hidden states always come.
+            want: Parts of the output that somebody reads; without ``hidden`` and ``layers`` the
+                last layer may come to each row's first token alone.
         """
         context = batch.context
         embedded_TH = hidden_TH = self.embeddings(batch, sites)
         layers = [hidden_TH]
-        for block in self.layer:
+        for block in self.layer[:-1]:
             hidden_TH = block(hidden_TH, context, sites)
             layers.append(hidden_TH)
+        trimmed, first_R = self._trims(context, sites, want), context.first_token_of_row_R
+        if trimmed:
+            hidden_TH = self.layer[-1](hidden_TH, context, sites, first_R)
+            embedded_TH = embedded_TH.index_select(0, first_R)
+        else:
+            hidden_TH = self.layer[-1](hidden_TH, context, sites)
+        layers.append(hidden_TH)
         hidden_TH = visit(sites, "encoder_output", 0, x_TI=embedded_TH, y_TO=hidden_TH)
         layers[-1] = hidden_TH
         pooled_RH = None
         if "pooled" in want:
-            pooled_RH = self.pooler(hidden_TH.index_select(0, context.first_token_of_row_R))
+            first_RH = hidden_TH if trimmed else hidden_TH.index_select(0, first_R)
+            pooled_RH = self.pooler(first_RH)
         words_VH = self.embeddings.word_embeddings.weight
         return EncoderOutput(
             hidden_TH,
             pooled_RH,
             tuple(layers) if "layers" in want else None,
             words_VH if "word_embeddings" in want else None,
+            trimmed,
+        )
+
+    def _trims(self, context: BatchContext, sites: SiteCalls, want: frozenset[Part]) -> bool:
+        """Whether the last layer gives out first tokens alone: nobody sees the difference."""
+        last = len(self.layer) - 1
+        return (
+            context.trim
+            and type(self.layer[-1]).forward is BertLayer.forward
+            and want.isdisjoint({"hidden", "layers"})
+            and all(sites.token_wise(site, last) for site in TRIMMED_SITES)
+            and sites.token_wise("encoder_output", 0)
         )
 
     @property

@@ -9,13 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bertmod import CheckpointError
 from bertmod.builtin.loaders.tensorflow_files import Found
 from bertmod.builtin.loaders.tensorflow_index import read_index
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
@@ -72,6 +71,7 @@ def shapes_and_files(found: Found) -> tuple[Mapping[str, tuple[int, ...]], tuple
 
 def tensor_reader(prefix: Path) -> Callable[[str], Tensor]:
     """Reads a tensor by its name in the file; opens the checkpoint with the first one."""
+    import numpy as np
 
     @cache
     def reader() -> Any:
@@ -118,6 +118,7 @@ def _opened(prefix: Path) -> Any:
 
 
 def _tensor(array: np.ndarray[Any, Any], what: str) -> Tensor:
+    import numpy as np
     import torch
 
     if array.dtype.name == "bfloat16":  # numpy's is an addition that torch does not know

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from bertmod import ParameterGroup
+from bertmod.builtin.optimizers.eager import EagerOptimizer
 from bertmod.builtin.optimizers.layout import settle_gradients, torch_groups
 
 
-class Lamb(torch.optim.Optimizer):
+class Lamb(EagerOptimizer):
     """Adam whose update of each tensor is as long as the tensor, times the learning rate.
 
     With gradient g, moments m and v, step t, and tensor x::

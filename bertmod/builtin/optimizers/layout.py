@@ -14,15 +14,18 @@ FUSED_DEVICES = frozenset({"cpu", "cuda"})
 """Devices on which torch updates parameters and moments in one pass."""
 
 
-def torch_groups(groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:
+def torch_groups(
+    groups: Sequence[ParameterGroup], *, touched_rows: bool = False
+) -> list[dict[str, Any]]:
     """The groups as torch's optimizers take them.
 
     Args:
         groups: Named groups; their order is kept.
+        touched_rows: Whether tables are to be updated by row.
 
     Returns:
-        One parameter group each, with ``name``, ``lr`` and ``weight_decay``; torch adds
-        ``param_names``.
+        One parameter group each, with ``name``, ``lr``, ``weight_decay`` and ``tables``, names of
+        what is updated by row; torch adds ``param_names``.
     """
     return [
         {
@@ -30,6 +33,7 @@ def torch_groups(groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:
             "name": group.name,
             "lr": group.learning_rate,
             "weight_decay": group.weight_decay,
+            "tables": group.tables if touched_rows else frozenset(),
         }
         for group in groups
     ]

@@ -17,8 +17,8 @@ BERTMOD_CONTRACT = 1
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class BertAdamConfig(ComponentConfig):
-    """Options of BERT's Adam."""
+class MomentsConfig(ComponentConfig):
+    """Options of every Adam."""
 
     betas: tuple[Beta, Beta] = Field(
         (0.9, 0.999),
@@ -30,6 +30,17 @@ class BertAdamConfig(ComponentConfig):
         gt=0,
         allow_inf_nan=False,
         description="Added to the root of the mean square, in units of the gradient, above 0.",
+    )
+
+
+class BertAdamConfig(MomentsConfig):
+    """Options of BERT's Adam."""
+
+    touched_rows: bool = Field(
+        False,
+        description="Whether of an embedding table only those rows are updated whose gradient is "
+        "not zero throughout, those of the batch's tokens. The others keep their weights and "
+        "running means, without decay and momentum, so that the results are not those of false.",
     )
 
 
@@ -47,7 +58,7 @@ class AdamWConfig(BertAdamConfig):
 Norm = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class LambConfig(BertAdamConfig):
+class LambConfig(MomentsConfig):
     """Options of LAMB."""
 
     bias_correction: bool = Field(
@@ -79,14 +90,14 @@ def build_bert_adam(config: BertAdamConfig, groups: Sequence[ParameterGroup]) ->
     """BERT's Adam over the groups."""
     from bertmod.builtin.optimizers.bert_adam import BertAdam
 
-    return BertAdam(groups, betas=config.betas, eps=config.eps)
+    return BertAdam(groups, betas=config.betas, eps=config.eps, touched_rows=config.touched_rows)
 
 
 def build_adamw(config: AdamWConfig, groups: Sequence[ParameterGroup]) -> Optimizer:
     """The AdamW of torch over the groups."""
     from bertmod.builtin.optimizers.adamw import adamw
 
-    return adamw(groups, betas=config.betas, eps=config.eps)
+    return adamw(groups, betas=config.betas, eps=config.eps, touched_rows=config.touched_rows)
 
 
 def build_lamb(config: LambConfig, groups: Sequence[ParameterGroup]) -> Optimizer:

@@ -29,6 +29,7 @@ class Lora(nn.Module):
         super().__init__()
         self.sites = sites(config, context.shape, context.layers)
         self.replaces: frozenset[tuple[str, int]] = frozenset()
+        self.token_wise = True
         self.scaling = config.alpha / config.rank
         self.dropout = config.dropout
         self.a = nn.ParameterDict()
@@ -86,6 +87,7 @@ class Ia3(nn.Module):
         super().__init__()
         self.sites = sites(config, context.shape, context.layers)
         self.replaces: frozenset[tuple[str, int]] = frozenset()
+        self.token_wise = True
         self.scale = nn.ParameterDict(
             {
                 _key(site, layer): nn.Parameter(torch.ones(context.shape.sites[site].out_width))

@@ -153,3 +153,21 @@ def test_memory_mapped_features(tmp_path, recwarn) -> None:
         for name, target in theirs.targets.items():
             assert torch.equal(ours.targets[name], target)
     assert not recwarn.list
+
+
+def rows_of(*lengths: int) -> FeatureTable:
+    return FeatureTable.from_features([feature(range(length)) for length in lengths])
+
+
+def test_rows_that_hardly_differ_are_padded_where_no_token_is_to_move() -> None:
+    near, far = rows_of(41, 40, 41, 40, 41, 41), rows_of(41, 9, 41, 9, 9, 41)
+    assert [collate(table).context.dense for table in (near, far)] == [False, False]
+    tight = [collate(table, tight=True).context for table in (near, far)]
+    assert [context.dense for context in tight] == [True, False]
+    assert [context.max_length for context in tight] == [41, 41]
+    assert len(tight[0].slot_of_token_T) == 6 * 41
+
+
+def test_tight_rows_of_a_stated_length_have_it() -> None:
+    assert collate(rows_of(5, 9), tight=True, layout=16).context.max_length == 16
+    assert collate(rows_of(5, 9), tight=True, layout="padded").context.max_length == 9

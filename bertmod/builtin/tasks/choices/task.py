@@ -31,6 +31,7 @@ from bertmod.builtin.tasks.split_files import (
 from bertmod.data.features import Column, FeatureTable
 from bertmod.data.ragged import bounds_of, take_pieces
 from bertmod.data.tables import submission_lines, write_text
+from bertmod.data.unplaced import unplaced_pieces
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -220,10 +221,9 @@ class ChoiceTask:
         chunk = columns[start : start + _CHUNK]
         counts = np.array([len(choices) for choices in chunk.choices])
         tokenizer = self._context.tokenizer
-        contexts = _repeated(tokenizer.texts(chunk.contexts), counts)
-        rows = tokenizer.rows(
-            contexts, tokenizer.texts(chunk.seconds()), max_length=self._context.max_length
-        )
+        contexts = _repeated(unplaced_pieces(tokenizer, chunk.contexts), counts)
+        seconds = unplaced_pieces(tokenizer, chunk.seconds())
+        rows = tokenizer.rows(contexts, seconds, max_length=self._context.max_length)
         bounds = bounds_of(counts)
         table = replace(
             FeatureTable.from_rows(rows),

@@ -14,6 +14,7 @@ from bertmod.builtin.tasks.sentences.labels import LabelKind
 from bertmod.builtin.tasks.split_files import require_complete, with_outputs
 from bertmod.data.features import FeatureTable
 from bertmod.data.tables import submission_lines, write_text
+from bertmod.data.unplaced import unplaced_pieces
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -265,7 +266,7 @@ class SentenceTask:
         self, columns: SentenceExamples, chunk: slice, targets: Mapping[str, np.ndarray]
     ) -> FeatureTable:
         tokenizer = self._context.tokenizer
-        pieces = [tokenizer.texts(texts[chunk]) for texts in columns.texts]
+        pieces = [unplaced_pieces(tokenizer, texts[chunk]) for texts in columns.texts]
         rows = tokenizer.rows(
             pieces[0],
             pieces[1] if len(pieces) > 1 else None,

@@ -13,6 +13,7 @@ import tokenizers
 
 from bertmod.builtin.tokenizers import modules
 from bertmod.builtin.tokenizers.modules import WordPieceTokenizer
+from bertmod.data.unplaced import unplaced_pieces
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = [*SPECIAL, "un", "##aff", "##able", "run", "##s", "cafe", "hello", "world", "[", "]"]
@@ -195,6 +196,26 @@ def test_pickled(tokenizer):
     again = pickle.loads(pickle.dumps(tokenizer))
     assert again.fingerprint == tokenizer.fingerprint
     assert pieces_of(again, "Runs\u0301") == ["run", "##s"]
+
+
+def test_pieces_without_places(tokenizer, monkeypatch):
+    """The same pieces, in chunks that are made one beside another."""
+    monkeypatch.setattr(modules, "CHUNK", 3)
+    texts = ["unaffable, runs", "", "caf\u00e9 \u4e2d\u6587", "hello", "[SEP] runs"] * 3
+    placed = tokenizer.texts(texts)
+    unplaced = unplaced_pieces(tokenizer, texts)
+    for name in ("ids", "words", "bounds"):
+        np.testing.assert_array_equal(getattr(unplaced, name), getattr(placed, name))
+    assert unplaced.offsets.shape == placed.offsets.shape
+    assert placed.offsets.any()
+    assert not unplaced.offsets.any()
+
+
+def test_a_tokenizer_that_knows_places_alone_is_asked_for_these(tokenizer):
+    class Placing:
+        texts = staticmethod(tokenizer.texts)
+
+    assert unplaced_pieces(Placing(), ["hello"]).offsets.any()
 
 
 def test_several_threads(tokenizer):
