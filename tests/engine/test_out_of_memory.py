@@ -234,8 +234,8 @@ def test_an_evaluation_without_memory_goes_on_with_smaller_batches(
     assert ended.status == 1
     lines = ended.err.splitlines()
     assert lines[0] == (
-        "error: out of memory in the evaluation after step 4: batches of 2,000 rows, the longest of "
-        "24 tokens"
+        "error: out of memory in the evaluation after step 4: batches of 2,000 rows, the longest "
+        "of 24 tokens"
     )
     assert lines[2:] == [
         "  what takes less, and this run can go on with (--resume):",
