@@ -203,7 +203,13 @@ class Work:
         added = added or Added()
         hidden, layers, _ = WIDTHS[self.shape]
         squares = float((lengths.astype(float) ** 2).sum())
-        work = operations(lengths, self.shape, encoder_passes=passes, added_weights=added.weights)
+        work = operations(
+            lengths,
+            self.shape,
+            encoder_passes=passes,
+            added_weights=added.weights,
+            trimmed=True,
+        )
         attention = layers * 4 * squares * (1 if passes == 1 else 3)
         work += attention * added.attention
         return Point(

@@ -13,7 +13,8 @@ Values = Mapping[str, Any]
 SHARE = (
     "The share is what the matrix products of real tokens need over what a large product of the "
     "same precision gets here; the last column of a table of ratios is the ratio that there would "
-    "be if that share were all."
+    "be if that share were all. Where bertmod's last layer leaves out tokens that nobody reads, "
+    "their products do not count for it."
 )
 """A note of pages of steps and of predictions."""
 

@@ -98,7 +98,12 @@ def _tensors(shape: str, vocab_size: int) -> Iterator[tuple[str, tuple[int, ...]
 
 
 def operations(
-    lengths: np.ndarray, shape: str, *, encoder_passes: int, added_weights: int = 0
+    lengths: np.ndarray,
+    shape: str,
+    *,
+    encoder_passes: int,
+    added_weights: int = 0,
+    trimmed: bool = False,
 ) -> float:
     """Additions and multiplications of the matrix products that a pass over rows needs.
 
@@ -110,10 +115,14 @@ def operations(
         encoder_passes: Products of each matrix of the encoder: 1 forward, 2 with gradients of its
             inputs, 3 with those of its weights too.
         added_weights: Weights of adapters that a token meets in each layer; they train.
+        trimmed: Whether the last layer computes keys and values of all tokens, and all else for
+            each row's first token alone.
     """
     hidden, layers, _ = WIDTHS[shape]
     tokens, squares = float(lengths.sum()), float((lengths.astype(float) ** 2).sum())
     # Attention has no weights of its own: with a gradient at all, it has that of both factors.
-    attention = 4 * hidden * squares * (1 if encoder_passes == 1 else 3)
-    encoder = 2 * 12 * hidden**2 * tokens * encoder_passes
-    return layers * (encoder + attention + 3 * 2 * added_weights * tokens)
+    scores = 4 * hidden * (1 if encoder_passes == 1 else 3)
+    matrix = 2 * hidden**2 * encoder_passes
+    whole = 12 * matrix * tokens + scores * squares
+    last = matrix * (2 * tokens + 10 * len(lengths)) + scores * tokens if trimmed else whole
+    return (layers - 1) * whole + last + layers * 3 * 2 * added_weights * tokens

@@ -117,7 +117,14 @@ class Load:
         return Staff("transformers_steps", settings, peer)
 
     def contender(
-        self, name: str, *, worker: str, way: str = "", passes: int = 3, added: int = 0
+        self,
+        name: str,
+        *,
+        worker: str,
+        way: str = "",
+        passes: int = 3,
+        added: int = 0,
+        trimmed: bool | None = None,
     ) -> Contender:
         """A contender that trains on the rows.
 
@@ -127,8 +134,15 @@ class Load:
             way: What that is told; its first word is the precision, bertmod's worker tells itself.
             passes: As ``encoder_passes`` of ``operations``.
             added: Weights of adapters that a token meets in each layer.
+            trimmed: As ``operations`` takes it; None: as bertmod trains, if it is bertmod's.
         """
-        work = operations(self.lengths, self.shape, encoder_passes=passes, added_weights=added)
+        work = operations(
+            self.lengths,
+            self.shape,
+            encoder_passes=passes,
+            added_weights=added,
+            trimmed=not way if trimmed is None else trimmed,
+        )
         return Contender(
             name=name,
             worker=worker,
@@ -204,7 +218,7 @@ def _all_weights(work: Load, kind: str, variants: Mapping[str, Sequence[str]]) -
     own = {
         "bertmod auto": (),
         "bertmod fp32": ('training.precision="fp32"',),
-        "bertmod plain": ("training.fast=false",),
+        "bertmod plain": (NOT_FAST,),
         **{name: tuple(changes) for name, changes in variants.items()},
     }
     staff = {name: work.own(*changes) for name, changes in own.items()}
@@ -215,7 +229,10 @@ def _all_weights(work: Load, kind: str, variants: Mapping[str, Sequence[str]]) -
         WEIGHTS,
         staff,
         [
-            *(work.contender(name, worker=name) for name in own),
+            *(
+                work.contender(name, worker=name, trimmed=NOT_FAST not in changes)
+                for name, changes in own.items()
+            ),
             *(work.contender(name, worker="transformers", way=way) for way, name in peers.items()),
         ],
         [
@@ -311,7 +328,10 @@ def _pals(work: Load, pairs: list[Pair], kind: str) -> Group:
         changes = () if rows is pairs else PLAIN
         staff[name] = work.own(*changes, recipe=recipe)
     added = 2 * hidden * size + 3 * size**2
-    mine, other = (work.contender(name, worker=name, added=added) for name in ways)
+    mine, other = (
+        work.contender(name, worker=name, added=added, trimmed=rows is pairs)
+        for name, rows in ways.items()
+    )
     padded = {"rows": len(pairs), "tokens": len(pairs) * work.settings.max_length}
     other = Contender(**{**vars(other), "expected": padded, "precision": "fp32"})
     target = targets.training(kind, work.shape, "pals")
@@ -323,8 +343,10 @@ def _pals(work: Load, pairs: list[Pair], kind: str) -> Group:
     )
 
 
+NOT_FAST = "training.fast=false"
+
 PLAIN = (
-    "training.fast=false",
+    NOT_FAST,
     'training.precision="fp32"',
     'training.layout="padded"',
     "data.bucket_window=1",

@@ -165,6 +165,10 @@ def test_operations_of_rows() -> None:
     assert operations(lengths, "base", encoder_passes=3) == 3 * forward
     frozen = operations(lengths, "base", encoder_passes=2, added_weights=7)
     assert frozen - operations(lengths, "base", encoder_passes=2) == layers * 6 * 7 * 8
+    # Behind the last layer's keys and values two first tokens are left of eight.
+    rest = 2 * (weights - 2 * hidden**2) * (8 - 2) + 2 * 2 * hidden * (9 + 25 - 8)
+    trimmed = operations(lengths, "base", encoder_passes=1, trimmed=True)
+    assert trimmed == forward - rest
 
 
 def group() -> dict[str, Any]:
