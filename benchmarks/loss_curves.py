@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.results import Results
+from benchmarks.results import Results, Run
 
 FAST, PLAIN = "bertmod auto", "bertmod plain"
 
@@ -23,11 +23,11 @@ def curve_lines(results: Results) -> list[str]:
     Args:
         results: Runs, those of bertmod with their losses.
     """
-    fast, plain = (_windows(results, tool) for tool in (FAST, PLAIN))
-    if min(len(fast), len(plain)) < 2:
+    fast, plain = (_windows(runs) for runs in results.paired(FAST, PLAIN))
+    if len(fast) < 2:
         return []
     rows = [
-        ("steps", f"{FAST}, {len(fast)} seeds", f"{PLAIN}, {len(plain)} seeds", "apart by"),
+        ("steps", f"{FAST}, {len(fast)} seeds", PLAIN, "apart by"),
         ("---", "---:", "---:", "---:"),
     ]
     apart = distances(fast, plain)
@@ -41,32 +41,38 @@ def curve_lines(results: Results) -> list[str]:
     return [
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        f"Mean training loss of windows of {WINDOW} steps, ± the standard deviation between seeds. "
-        "The last column is the difference of the means over the standard error that the seeds "
-        f"give it: root mean square {np.sqrt(np.square(apart).mean()):.2f}, where curves that "
-        "differ by their seeds alone have 1.",
+        f"Mean training loss of windows of {WINDOW} steps, ± the standard deviation between seeds, "
+        "which have the same rows in both. The last column is the difference of the means in such "
+        f"deviations, at most {np.abs(apart).max():.2f}. Over all windows the two differ by "
+        f"{_mean_and_error((fast - plain).mean(1))}.",
         "",
     ]
 
 
 def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Differences of mean curves in their standard errors.
+    """Differences of mean curves in standard deviations between seeds.
 
     Args:
         one: Losses, (seeds, windows).
-        other: Losses, (other seeds, windows).
+        other: Losses of the same seeds, (seeds, windows).
 
     Returns:
         (windows,), the first less the second.
     """
-    errors = np.sqrt(one.var(0, ddof=1) / len(one) + other.var(0, ddof=1) / len(other))
-    found: np.ndarray = (one.mean(0) - other.mean(0)) / errors
+    spread = np.sqrt((one.var(0, ddof=1) + other.var(0, ddof=1)) / 2)
+    found: np.ndarray = (one.mean(0) - other.mean(0)) / spread
     return found
 
 
-def _windows(results: Results, tool: str) -> np.ndarray:
+def _mean_and_error(differences: np.ndarray) -> str:
+    """Mean of seeds' differences and its standard error."""
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    return f"{differences.mean():+.4f} ± {error:.4f} (standard error)"
+
+
+def _windows(runs: Sequence[Run]) -> np.ndarray:
     """Mean losses of windows, (seeds, windows)."""
-    curves: list[Sequence[float]] = [run.details.get("losses", ()) for run in results.of(tool)]
+    curves: list[Sequence[float]] = [run.details.get("losses", ()) for run in runs]
     length = min((len(curve) for curve in curves), default=0)
     count = min(STEPS, length) // WINDOW
     if not count:

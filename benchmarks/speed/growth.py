@@ -210,8 +210,9 @@ class Work:
             added_weights=added.weights,
             trimmed=True,
         )
-        attention = layers * 4 * squares * (1 if passes == 1 else 3)
-        work += attention * added.attention
+        scores = 4 * (1 if passes == 1 else 3)
+        work += layers * scores * squares * added.attention
+        attention = scores * ((layers - 1) * squares + float(lengths.sum()))
         return Point(
             size,
             name,

@@ -55,11 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _bound_spinning() -> None:
     """Let threads that wait for others spin for a moment only, unless the user chose.
 
-    On a quiet machine steps are as quick as with libgomp's own hundredfold, and quicker than if
-    threads sleep at once; beside other programs that much costs several times the work itself.
+    Threads that sleep at once make steps slower; beside other programs, those that spin for as
+    long as by themselves cost several times the work. The two names are libgomp's and LLVM's.
     """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # read when torch is loaded
+    if "OMP_WAIT_POLICY" not in os.environ:  # both are read when torch is loaded
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        os.environ.setdefault("KMP_BLOCKTIME", "1")  # milliseconds
 
 
 def _without(words: list[str], flag: str) -> tuple[bool, list[str]]:

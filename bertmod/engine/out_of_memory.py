@@ -17,9 +17,12 @@ from bertmod.errors import TrainingError
 from bertmod.model.multitask import MultiTaskModel
 from bertmod.wording import counted
 
-_HOST = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a ")
+_HOST = re.compile(
+    "can't allocate memory|not enough memory|bad_alloc|could not create a primitive(?! descriptor)"
+)
 """What PyTorch's allocator on a CPU, the C++ library below it, and oneDNN say; the last, which
-makes code for every shape of a product, without an amount."""
+makes code for every shape of a product, without an amount. Of a descriptor it speaks if it cannot
+compute what it is asked for."""
 
 _ASKED = re.compile(
     r"(?:tried to|Unable to) allocate ([\d.]+) ?(bytes|B|[KMGT]iB)\b", re.IGNORECASE
@@ -42,7 +45,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory could not be had, on a GPU or on the host."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _HOST)
+    return isinstance(error, RuntimeError) and _HOST.search(str(error)) is not None
 
 
 @dataclass(frozen=True)

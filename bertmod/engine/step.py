@@ -169,7 +169,8 @@ class Stepper:
         self._trained = model
         if self._fast and not summed and device.type == "cpu":
             keep_freed_memory()
-            self._trained = training_model(model, settings.precision)
+            if settings.parallel != "data_parallel":  # whose devices have other weights
+                self._trained = training_model(model, settings.precision)
         self._shares = Shares(self._trained, device, parallel=settings.parallel, ranks=ranks)
         ahead = can_run_ahead(optimizer, settings, ranks=ranks, device=device)
         self._fuse = Fuse(optimizer, device) if ahead else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +51,9 @@ class PackedLinear(nn.Module):
     """A linear layer whose weights are converted and laid out once; ``layer`` itself stays as is.
 
     While its parameters learn it is the plain layer; gradients of frozen ones' inputs come from
-    the converted weights. Its parameters and its name in a model are the plain layer's. A change of
-    the weights is seen and they are converted anew, but for one behind autograd's back (``.data``).
+    the converted weights. Its parameters and its name in a model are the plain layer's. Where the
+    weights were changed they are converted anew: after they learnt, were loaded or replaced, but
+    not if something wrote to their memory behind autograd's back.
 
     Args:
         layer: The plain layer, on a CPU.
@@ -68,16 +69,30 @@ class PackedLinear(nn.Module):
         weight_OI = self.layer.weight.detach().to(self._dtype).contiguous()
         bias_O = self.layer.bias
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight_OI, ROWS)
-        self._bias = None if bias_O is None else bias_O.detach().to(self._dtype)
-        self._weight = None if self._learns else weight_OI  # for gradients of inputs
-        self._state = self._now()
+        self._bias = None if bias_O is None else bias_O.detach().to(self._dtype).contiguous()
+        self._plain: Tensor | None = None
+        self._state: object = self._now()
+
+    @property
+    def _converted(self) -> Tensor:
+        """The weight in the dtype of the products, for gradients of inputs."""
+        if self._plain is None:
+            self._plain = self.layer.weight.detach().to(self._dtype).contiguous()
+        return self._plain
 
     @property
     def _learns(self) -> bool:
         return any(parameter.requires_grad for parameter in self.layer.parameters())
 
-    def _now(self) -> tuple[bool, list[int]]:
-        return self._learns, [parameter._version for parameter in self.layer.parameters()]
+    def _now(self) -> list[tuple[int, int]]:
+        """What differs once the parameters do."""
+        return [
+            (each.data_ptr(), 0 if each.is_inference() else each._version)
+            for each in self.layer.parameters()
+        ]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PackedLinear:
+        return PackedLinear(copy.deepcopy(self.layer, memo), self._dtype)
 
     @property
     def weight(self) -> Tensor:
@@ -101,6 +116,7 @@ class PackedLinear(nn.Module):
             act: The activation; None: none.
         """
         if not x_TI.numel() or (self._learns and torch.is_grad_enabled()):
+            self._state = None  # what learns changes, and not every optimizer lets that be seen
             plain: Tensor = self.layer(x_TI)
             return plain if act is None else act(plain)
         if self._state != self._now():
@@ -126,7 +142,7 @@ class _Frozen(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_TI: Tensor, layer: PackedLinear) -> Tensor:
-        ctx.weight = layer._weight
+        ctx.weight = layer._converted
         return layer._product(x_TI)
 
     @staticmethod
@@ -148,6 +164,12 @@ def activated(layer: nn.Module, x_TI: Tensor, act: Activation) -> Tensor:
     return act(layer(x_TI))
 
 
+def is_plain(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a module is a linear layer that is no more than its weights: none has a hook."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks)
+    return type(layer) is nn.Linear and not any(hooks)
+
+
 def packed(module: nn.Module, dtype: torch.dtype, *, frozen: bool = False) -> nn.Module:
     """A module that shares everything with another, but has each of its linear layers packed.
 
@@ -156,7 +178,7 @@ def packed(module: nn.Module, dtype: torch.dtype, *, frozen: bool = False) -> nn
         dtype: What is multiplied.
         frozen: Whether layers that learn stay plain.
     """
-    if type(module) is nn.Linear:
+    if is_plain(module):
         learns = any(parameter.requires_grad for parameter in module.parameters())
         return module if frozen and learns else PackedLinear(module, dtype)
     children = {

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
 
@@ -59,8 +60,10 @@ class _Linear(torch.autograd.Function):
 class FastProducts(TorchFunctionMode):
     """While it lasts, ``F.linear`` of fp32 tensors on an x86 CPU is computed by oneDNN.
 
-    Its backward products are, too, whenever they come. All other calls, and those in which
-    autocast chooses the precision, are torch's own. Results differ by rounding.
+    Its backward products are, too, whenever they come; they have no gradients of their own. All
+    other calls are torch's own: those in which autocast chooses the precision, under function
+    transforms, with tensors of other classes, of unusual shapes and layouts. Results differ by
+    rounding.
     """
 
     def __torch_function__(
@@ -80,11 +83,22 @@ class FastProducts(TorchFunctionMode):
 def _takes(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
     tensors = [each for each in (input, weight, bias) if each is not None]
     return (
-        all(each.dtype == torch.float32 and each.device.type == "cpu" for each in tensors)
+        all(map(_usual, tensors))
         and input.dim() > 1
-        and weight.dim() == 2
         and input.numel() > 0
+        and weight.shape[1:] == input.shape[-1:]
+        and (bias is None or bias.shape == weight.shape[:1])
         and not torch.is_autocast_enabled("cpu")
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+def _usual(tensor: Tensor) -> bool:
+    return (
+        type(tensor) in (Tensor, Parameter)
+        and tensor.dtype == torch.float32
+        and tensor.device.type == "cpu"
+        and tensor.is_contiguous()
     )
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bertmod.nn.transfer import to_device
 
-MULTIPLE, WIDEST = 8, 256
+MULTIPLE, WIDEST = 8, 192
 """What the kernel asks of the width of a head; narrower ones are filled up with zeros."""
 
 DTYPES = frozenset({torch.bfloat16, torch.float16})

@@ -150,8 +150,10 @@ def test_loss_curves(shift: float) -> None:
     lines = curve_lines(curves(shift))
     assert sum(line.startswith("| ") and " to " in line for line in lines) == 10
     assert lines[2].startswith("| 1 to 20 |")
-    apart = float(lines[-2].partition("square ")[2].partition(",")[0])
-    assert apart < 3 if shift == 0 else apart > 10
+    most = float(lines[-2].partition("at most ")[2].partition(". ")[0])
+    assert most < 3 if shift == 0 else most > 5
+    mean, _, error = lines[-2].partition("differ by ")[2].partition(" (")[0].partition(" ± ")
+    assert abs(float(mean) - shift) < 6 * float(error)
 
 
 def test_loss_curves_need_two_seeds() -> None:

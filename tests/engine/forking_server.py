@@ -138,7 +138,11 @@ def arm_backward(strike: Strike) -> None:
 
     def backward(*arguments: Any, **named: Any) -> None:
         strike()
-        original(*arguments, **named)
+        torch.autograd.backward = original  # under a mode of torch it calls itself once more
+        try:
+            original(*arguments, **named)
+        finally:
+            torch.autograd.backward = backward
 
     torch.autograd.backward = backward
 

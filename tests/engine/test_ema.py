@@ -108,7 +108,8 @@ def test_resumed_bit_equal(toy, tmp_path, settings) -> None:
         second = toy.trainer(
             toy.model(dropout=0.1, seed=3), folder=folder, ema=0.9, **SETTINGS, **settings
         )
-        assert second.fit(resume=True) == expected
+        ends = second.fit(resume=True)  # of the shorter run's own evaluations one may be its best
+        assert [each.final for each in ends] == [each.final for each in expected]
         snapshot = load_newest(folder.checkpoints)
     assert snapshot is not None
     assert toy.changed(toy.values(whole.model), second.model) == set()

@@ -23,7 +23,7 @@ from bertmod.builtin.encoders.config import BertConfig, Dimensions, dimensions, 
 from bertmod.builtin.encoders.names import depths
 from bertmod.nn.activations import activation
 from bertmod.nn.initialisation import initialise
-from bertmod.nn.packed import activated
+from bertmod.nn.packed import activated, is_plain
 from bertmod.nn.sites import NO_SITES, visit
 
 QKV = ("query", "key", "value")
@@ -118,7 +118,7 @@ class SelfAttention(nn.Module):
         if first_R is None:
             whole: tuple[Tensor, ...] = self.qkv(x_TH).chunk(3, dim=-1)
             return whole
-        if type(self.qkv) is not nn.Linear:  # packed as a whole
+        if not is_plain(self.qkv):  # packed as a whole, or hooked into
             q_TH, k_TH, v_TH = self.qkv(x_TH).chunk(3, dim=-1)
             return q_TH.index_select(0, first_R), k_TH, v_TH
         hidden = x_TH.shape[-1]
@@ -258,7 +258,7 @@ class BertEncoder(nn.Module):
         context = batch.context
         embedded_TH = hidden_TH = self.embeddings(batch, sites)
         layers = [hidden_TH]
-        for block in self.layer[:-1]:
+        for block in tuple(self.layer)[:-1]:
             hidden_TH = block(hidden_TH, context, sites)
             layers.append(hidden_TH)
         trimmed, first_R = self._trims(context, sites, want), context.first_token_of_row_R

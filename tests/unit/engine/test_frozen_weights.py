@@ -113,6 +113,7 @@ def test_weights_that_are_loaded_later_count(model, precision) -> None:
     assert all(torch.equal(fresh[name], value) for name, value in after.items())
 
 
+@pytest.mark.skipif(not can_pack(CPU, torch.float32), reason="this CPU packs no fp32")
 def test_layers_that_train_stay_plain(model) -> None:
     """The last of three layers trains: four linear layers."""
     model.encoder.layer[2].requires_grad_(True)
@@ -131,3 +132,37 @@ def test_a_model_that_trains_is_itself(model) -> None:
     assert training_model(model, "fp32") is model
     model.encoder.requires_grad_(False)
     assert training_model(model, "fp16") is model
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_weights_that_learnt_in_between_count(precision) -> None:
+    """torch's fused optimizers change them without a word."""
+    layer = torch.nn.Linear(6, 5).requires_grad_(False)
+    one = PackedLinear(layer, {"fp32": torch.float32, "bf16": torch.bfloat16}[precision])
+    x = torch.ones(3, 6, requires_grad=True)
+    one(x)
+    layer.requires_grad_(True)
+    one(x).float().sum().backward()
+    torch.optim.AdamW(layer.parameters(), lr=0.5, fused=True).step()
+    layer.requires_grad_(False)
+    assert torch.allclose(one(x).float(), layer(x), atol=0.05)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_weights_that_are_replaced_count(precision) -> None:
+    layer = torch.nn.Linear(6, 5).requires_grad_(False)
+    one = PackedLinear(layer, {"fp32": torch.float32, "bf16": torch.bfloat16}[precision])
+    x = torch.ones(3, 6)
+    for scale in (2.0, 3.0):
+        state = {name: torch.full_like(value, scale) for name, value in layer.state_dict().items()}
+        layer.load_state_dict(state, assign=True)
+        assert torch.allclose(one(x).float(), layer(x))
+
+
+@pytest.mark.skipif(not can_pack(CPU, torch.float32), reason="this CPU packs no fp32")
+def test_a_layer_that_is_hooked_into_stays_plain(model) -> None:
+    hooked = model.encoder.layer[0].ffn.down
+    hooked.register_forward_hook(lambda layer, given, y: 2 * y)
+    fast = training_model(model, "fp32")
+    assert fast.encoder.layer[0].ffn.down is hooked
+    assert layers(fast) == 3 * 4

@@ -87,3 +87,25 @@ def test_it_ends_where_it_ends() -> None:
     with FastProducts():
         assert chosen(layer(torch.ones(2, 4)))
     assert not chosen(layer(torch.ones(2, 4)))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [*parts((4, 6), 3)[:2], parts((4, 6), 6)[2][::2]],
+        [*parts((4, 6), 3)[:2], torch.tensor(2.0)],
+        [*parts((4, 6), 3)[:2], torch.ones(1)],
+        [*parts((4, 6), 3)[:2], torch.ones(4, 3)],
+        [torch.ones(1, 6).expand(4, 6), *parts((4, 6), 3)[1:]],
+    ],
+    ids=["strided", "number", "one", "rows", "repeated"],
+)
+def test_unusual_shapes_are_torchs_own(inputs) -> None:
+    with FastProducts():
+        y = F.linear(*inputs)
+    assert torch.equal(y, F.linear(*inputs))
+
+
+def test_shapes_that_do_not_match_are_torchs_message() -> None:
+    with FastProducts(), pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        F.linear(torch.ones(4, 6), torch.ones(3, 5))

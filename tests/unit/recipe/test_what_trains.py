@@ -274,6 +274,6 @@ def test_numbers_out_of_range(report):
         "recipes/x.json: 1 problem\n"
         "  optimizer.weight_decays\n"
         '      unknown option, did you mean "weight_decay"?\n'
-        f'      optimizer "adamw" (bertmod {VERSION}) takes: betas, eps, learning_rate, '
-        "layer_decay, weight_decay, clip, max_grad_norm, idle, decay_vectors"
+        f'      optimizer "adamw" (bertmod {VERSION}) takes: betas, eps, touched_rows, '
+        "learning_rate, layer_decay, weight_decay, clip, max_grad_norm, idle, decay_vectors"
     )
