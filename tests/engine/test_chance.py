@@ -22,7 +22,7 @@ def test_with_the_optimizer_switched_off_the_numbers_are_at_chance(
     path = write_recipe(
         tmp_path,
         tasks=[{"name": "sst2"}, {"name": "stsb"}],
-        seed=3,  # about half of them leave the plateau of sst2 in so few steps
+        seed=1,
         training={"num_epochs": 1, "steps_per_epoch": 120, "global_batch_size": 16},
         evaluation={"every_steps": 120},
         saving={"every_steps": 120},
@@ -30,7 +30,7 @@ def test_with_the_optimizer_switched_off_the_numbers_are_at_chance(
     scores = {}
     for name in ("still", "adamw"):
         run = tmp_path / name
-        words = ["--set", "optimizer=" + json.dumps({"name": name, "learning_rate": 0.003})]
+        words = ["--set", "optimizer=" + json.dumps({"name": name, "learning_rate": 0.006})]
         ended = program("run", path, "--output", run, "--quiet", *words)
         assert ended.status == 0, ended.err
         scores[name] = last_scores(run)
