@@ -11,7 +11,7 @@ from torch.nn import Parameter
 from torch.optim.adamw import adamw as torch_adamw
 
 from bertmod import ParameterGroup
-from bertmod.builtin.optimizers.eager import EagerAdamW
+from bertmod.builtin.optimizers.eager import EagerAdamW, plain_step
 from bertmod.builtin.optimizers.layout import can_fuse, settle_gradients, torch_groups
 from bertmod.builtin.optimizers.touched_rows import tables, update_touched_rows
 
@@ -81,7 +81,7 @@ class TouchedRowsAdamW(EagerAdamW):
                 gradients[table] = table.grad
         for table in gradients:
             table.grad = None  # torch's own step skips it
-        super().step()
+        plain_step(self)  # the hooks are around this one
         for table, gradient in gradients.items():
             table.grad = gradient
 

@@ -21,7 +21,11 @@ class EagerOptimizer(torch.optim.Optimizer):
     load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
 
 
+plain_step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+"""The step of torch's AdamW without its hooks, which torch puts around that of a class."""
+
+
 class EagerAdamW(EagerOptimizer, torch.optim.AdamW):
     """The AdamW of torch, likewise."""
 
-    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+    step = plain_step

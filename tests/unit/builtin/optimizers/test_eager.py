@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bertmod import ParameterGroup
 from bertmod.builtin.optimizers.eager import EagerAdamW
+from bertmod.library import build
 
 ROOT = Path(__file__).parents[4]
 
@@ -57,3 +59,16 @@ def test_adamw_has_the_bits_of_torchs(fused: bool) -> None:
     torch.testing.assert_close(weights, expected, rtol=0, atol=0)
     torch.testing.assert_close(state["state"], expected_state["state"], rtol=0, atol=0)
     assert state["param_groups"] == expected_state["param_groups"]
+
+
+def test_hooks_of_a_step_run_once() -> None:
+    """Also of ``touched_rows``, after a plain adamw was made, whose class torch then hooks into."""
+    for touched in (False, True):
+        weight = torch.nn.Parameter(torch.ones(4, 3))
+        group = ParameterGroup("all", (("w", weight),), 0.1, 0.0, tables=frozenset({"w"}))
+        optimizer = build("optimizer", "adamw", [group], touched_rows=touched)
+        calls: list[int] = []
+        optimizer.register_step_post_hook(lambda *_, calls=calls: calls.append(1))
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        assert calls == [1]
