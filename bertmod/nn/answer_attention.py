@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bertmod.nn.attention import product_dtype
+
 KEY_MULTIPLE = 32
 """What the length of keys is a multiple of."""
 
@@ -101,11 +103,8 @@ def answer_attention(q_TND: Tensor, k_TND: Tensor, v_TND: Tensor, places: Answer
     Returns:
         Attended values, (tokens, heads, head width), scores scaled by 1/sqrt(head width).
     """
-    device = q_TND.device.type
-    dtype = q_TND.dtype
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
-    with torch.autocast(device, enabled=False):
+    dtype = product_dtype(q_TND)
+    with torch.autocast(q_TND.device.type, enabled=False):
         q_BLD = places.queries(q_TND.to(dtype))
         k_BKD, v_BKD = (places.keys(x_TND.to(dtype)) for x_TND in (k_TND, v_TND))
         scores_BLK = _scores(q_BLD, k_BKD, places)

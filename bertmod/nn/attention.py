@@ -132,14 +132,17 @@ def fast_attention(
     Returns:
         Attended values, (tokens, heads, head width), scores scaled by 1/sqrt(head width).
     """
-    device = q_TND.device.type
-    dtype = q_TND.dtype
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
-    with torch.autocast(device, enabled=False):
+    dtype = product_dtype(q_TND)
+    with torch.autocast(q_TND.device.type, enabled=False):
         inputs = (x_TND.to(dtype) for x_TND in (q_TND, k_TND, v_TND))
         found: Tensor = _Attention.apply(*inputs, places, dropout)  # type: ignore[no-untyped-call]
     return found
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """What products of a tensor are computed in: autocast's dtype, or its own without."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 def _softmax(scores_BLL: Tensor, places: RowPlaces, *, norm: float) -> Tensor:

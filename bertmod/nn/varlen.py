@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bertmod.nn.attention import product_dtype
 from bertmod.nn.transfer import to_device
 
 MULTIPLE, WIDEST = 8, 192
@@ -59,7 +60,7 @@ def segment_bounds(lengths: np.ndarray, stored: np.ndarray, device: torch.device
 
 def takes_varlen(q_TND: Tensor) -> bool:
     """Whether the kernel takes what these queries are computed in, by their dtype and width."""
-    return _dtype(q_TND) in DTYPES and q_TND.shape[-1] <= WIDEST
+    return product_dtype(q_TND) in DTYPES and q_TND.shape[-1] <= WIDEST
 
 
 def varlen_attention(
@@ -79,18 +80,12 @@ def varlen_attention(
         Attended values, (tokens, heads, head width), bf16 or fp16, scores scaled by
         1/sqrt(head width).
     """
-    dtype, width = _dtype(q_TND), q_TND.shape[-1]
+    dtype, width = product_dtype(q_TND), q_TND.shape[-1]
     q, k, v = (_laid_out(x_TND.to(dtype)) for x_TND in (q_TND, k_TND, v_TND))
     attended_TND: Tensor = torch.ops.aten._flash_attention_forward(
         q, k, v, bounds_S, bounds_S, longest, longest, dropout, False, False, scale=width**-0.5
     )[0]
     return attended_TND[..., :width]
-
-
-def _dtype(x: Tensor) -> torch.dtype:
-    """What products of a tensor are computed in."""
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 def _laid_out(x_TND: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ def test_bounds() -> None:
 
 def test_shapes_and_types_on_no_device(monkeypatch) -> None:
     """torch's own description of the kernel takes what it is given, and knows its derivative."""
-    monkeypatch.setattr(varlen, "_dtype", lambda x: x.dtype)  # meta knows no autocast
+    monkeypatch.setattr(varlen, "product_dtype", lambda x: x.dtype)  # meta knows no autocast
     for dtype in HALVES:
         x = [torch.empty(12, 3, 17, dtype=dtype, device="meta", requires_grad=True)] * 3
         bounds = torch.empty(7, dtype=torch.int32, device="meta")
