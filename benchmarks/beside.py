@@ -45,10 +45,10 @@ def train_alike(
     from benchmarks.contenders import RunFailed
     from benchmarks.results import OtherResults
     from benchmarks.series import make_runs
-    from benchmarks.single_task import TOOLS, Comparison
+    from benchmarks.single_task import Comparison
     from bertmod import BertmodError
 
-    chosen, work = known_names(tools, TOOLS), output.resolve().with_suffix("")
+    chosen, work = known_names(tools, discipline.tools), output.resolve().with_suffix("")
     try:
         if discipline.cut is not None:
             data = discipline.cut.folder(data, work / "data", num_rows=num_rows or {})

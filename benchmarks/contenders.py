@@ -43,13 +43,20 @@ class Outcome:
     details: dict[str, Any]
 
 
-def run_bertmod(recipe: dict[str, Any], folder: Path, *, answers: Callable[[Path], Any]) -> Outcome:
+def run_bertmod(
+    recipe: dict[str, Any],
+    folder: Path,
+    *,
+    answers: Callable[[Path], Any],
+    program: Callable[[Path], tuple[str, ...]] = lambda _: ("-m", "bertmod"),
+) -> Outcome:
     """Train a recipe of one task with ``bertmod run``.
 
     Args:
         recipe: The recipe.
         folder: Made anew; in the end it keeps the logs and not the weights.
         answers: Reads the dev split's answers from the run's folder ``predictions/``.
+        program: The folder to what Python is to run; ``bertmod`` itself otherwise.
 
     Raises:
         RunFailed: If the run fails.
@@ -58,8 +65,9 @@ def run_bertmod(recipe: dict[str, Any], folder: Path, *, answers: Callable[[Path
     path, run = folder / "given.json", folder / "run"
     _fresh(folder)
     path.write_text(json.dumps(recipe, indent=2), encoding="utf-8")
-    command = ("-m", "bertmod", "run", str(path), "--output", str(run), "--quiet", "--strict-data")
-    seconds = timed((sys.executable, *command), log=folder / "output.txt")
+    words = ("run", str(path), "--output", str(run), "--quiet", "--strict-data")
+    command = (sys.executable, *program(folder), *words)
+    seconds = timed(command, log=folder / "output.txt")
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     scores = [event["scores"] for event in events if event["event"] == "evaluation"]
     losses = [round(event["loss"], 5) for event in events if event["event"] == "step"]
@@ -98,6 +106,7 @@ def run_peer(
     command = (str(python), str(PROGRAMS / f"{program}.py"), str(rows), str(settings), str(output))
     seconds = timed(command, log=folder / "output.txt")
     result = json.loads(output.read_text(encoding="utf-8"))
+    result.pop("course", None)  # too long for a table of runs
     return Outcome(result.pop("predictions"), "fp32", result.pop("steps"), seconds, result)
 
 

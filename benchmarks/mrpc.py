@@ -36,5 +36,6 @@ MRPC = Discipline(
     read=pair_rows,
     answers=given_labels,
     score=scores,
+    same_start=True,
     notes=("Both tools' predictions are scored by scikit-learn.",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -13,6 +14,7 @@ from benchmarks.cuts import Cut
 from benchmarks.loss_curves import curve_lines
 from benchmarks.results import Results, gap, score_table
 from benchmarks.rows import Rows
+from benchmarks.same_start import Course
 from benchmarks.series import peer_lines, surroundings_lines
 from benchmarks.settings import FineTuning
 
@@ -28,7 +30,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """bertmod as it is used, and ever nearer to what transformers does."""
 
-TOOLS = ("bertmod auto", PEER, "bertmod fp32", "bertmod alike", "bertmod plain")
+SAME_START = "bertmod same start"
+"""bertmod from the head and on the batches that transformers had with the same seed."""
+
+OWN = (*VARIANTS, SAME_START)
+TOOLS = ("bertmod auto", PEER, SAME_START, "bertmod fp32", "bertmod alike", "bertmod plain")
 
 NOTES = (
     "Scores are in points, over the whole dev split, of the model of the last step.",
@@ -36,7 +42,8 @@ NOTES = (
     "Each takes the rows in an order of its own. The schedule is transformers': it falls from "
     "the warm-up's end. bertmod's batches are of rows of similar length.",
     "`bertmod alike` takes fp32 and rows in plain random order, `bertmod plain` is auto with "
-    "training.fast false.",
+    "training.fast false. `bertmod same start` is auto from the head and on the batches that "
+    "transformers had with that seed: only dropout is drawn otherwise.",
 )
 
 
@@ -55,6 +62,8 @@ class Discipline:
         cut: How its files are shortened, to try it out; None if they cannot be.
         margin: Points of the mean of that score that bertmod may be behind.
         head_has_dropout: Whether both tools' heads drop what they read.
+        same_start: Whether bertmod can begin as transformers did: a row is a feature in both, and
+            the head that of ``BertForSequenceClassification``.
         options: What the program reads beside hyper-parameters.
         notes: What a reader of the results has to know beside ``NOTES``.
     """
@@ -69,8 +78,14 @@ class Discipline:
     cut: Cut | None = None
     margin: float = 1.0
     head_has_dropout: bool = True
+    same_start: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Who can train it."""
+        return tuple(tool for tool in TOOLS if self.same_start or tool != SAME_START)
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,9 @@ class Comparison:
 
     def train(self, tool: str, rows: Rows, *, seed: int) -> Outcome:
         """One run of one tool; both make as many steps."""
-        folder = self.work / f"{tool.replace(' ', '-')}-{seed}"
+        folder = self._folder(tool, seed)
+        if tool == SAME_START:
+            return self._train_from_same_start(rows, folder, seed=seed)
         if tool != PEER:
             recipe = self.recipe(tool, seed=seed)
             return run_bertmod(recipe, folder, answers=self.discipline.answers)
@@ -161,6 +178,25 @@ class Comparison:
         ]
         return "\n".join([*lines, f"- command: `{results.facts['command']}`", ""])
 
+    def _train_from_same_start(self, rows: Rows, folder: Path, *, seed: int) -> Outcome:
+        """A run of bertmod from the start, and in the order, that the peer's run had."""
+        course = Course.of(self._folder(PEER, seed))
+        start = course.checkpoint(
+            Path(self.checkpoint),
+            self.work / f"start-{seed}",
+            labels=rows.labels or (),
+        )
+        recipe = self.recipe("bertmod auto", seed=seed)
+        recipe["checkpoint"] = {"name": "auto", "path": str(start), "use": ["heads"]}
+        outcome = run_bertmod(
+            recipe, folder, answers=self.discipline.answers, program=course.command
+        )
+        shutil.rmtree(start)
+        return outcome
+
+    def _folder(self, tool: str, seed: int) -> Path:
+        return self.work / f"{tool.replace(' ', '-')}-{seed}"
+
     @property
     def _rows(self) -> Path:
         return self.work / "rows.json"
@@ -189,7 +225,7 @@ def peer_settings(
 def verdicts(results: Results, *, margin: float) -> list[str]:
     """For each of bertmod's variants, its mean score less the peer's on the same seeds."""
     lines = []
-    for tool in VARIANTS:
+    for tool in OWN:
         ours, theirs = results.paired(tool, PEER)
         if not ours:
             continue

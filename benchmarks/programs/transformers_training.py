@@ -72,6 +72,25 @@ def new_model(kind: Any, settings: dict[str, Any], **more: Any) -> torch.nn.Modu
     return model
 
 
+class _Noted(Sequence[Any]):
+    """Features that note the order in which they are asked for.
+
+    Args:
+        features: The features.
+    """
+
+    def __init__(self, features: Sequence[Any]) -> None:
+        self._features = features
+        self.order: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def __getitem__(self, place: Any) -> Any:
+        self.order.append(place)
+        return self._features[place]
+
+
 def fit(
     model: torch.nn.Module,
     settings: dict[str, Any],
@@ -83,15 +102,18 @@ def fit(
     """Train on features, and give the logits of others by the model of the last step.
 
     Returns:
-        What the model puts out for ``dev``, and what the run's result tells of it.
+        What the model puts out for ``dev``, and what the run's result tells of it: its ``course``
+        are the features in the order of training, and what the head's weights were before.
     """
     from transformers import Trainer
 
+    noted = _Noted(train)
+    fresh = {name: value.tolist() for name, value in model.named_parameters() if _of_head(name)}
     with TemporaryDirectory() as folder:
         trainer = Trainer(
             model=model,
             args=arguments(settings, folder),
-            train_dataset=train,
+            train_dataset=noted,
             data_collator=collator,
         )
         start = time.perf_counter()
@@ -103,6 +125,7 @@ def fit(
         "train_seconds": trained - start,
         "predict_seconds": time.perf_counter() - trained,
         "features": {"train": len(train), "dev": len(dev)},
+        "course": {"order": noted.order, "head": fresh},
         **parameters(model),
     }
     return outputs, told
@@ -166,10 +189,14 @@ def parameters(model: torch.nn.Module) -> dict[str, int]:
             continue
         words = name.split(".")
         added = any(word == "adapters" or word.startswith("lora_") for word in words)
-        head = "classifier" in words or "qa_outputs" in words
-        part = "head" if head else "adapter" if added else "encoder"
+        part = "head" if _of_head(name) else "adapter" if added else "encoder"
         counts[f"{part}_parameters"] += parameter.numel()
     return counts
+
+
+def _of_head(name: str) -> bool:
+    """Whether a parameter is one of the head's."""
+    return not {"classifier", "qa_outputs"}.isdisjoint(name.split("."))
 
 
 def versions(*more: str) -> dict[str, str]:

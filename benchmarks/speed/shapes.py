@@ -63,7 +63,7 @@ def checkpoint(shape: str, weights: str, folder: Path) -> Path:
     (folder / "config.json").write_text(json.dumps(values, indent=2), encoding="utf-8")
     draw = torch.Generator().manual_seed(0)
     tensors = {}
-    for name, sizes in _tensors(shape, vocab_size):
+    for name, sizes in tensor_sizes(shape, vocab_size):
         tensor = torch.zeros(sizes)
         if "LayerNorm.weight" in name:
             tensor.fill_(1.0)
@@ -74,8 +74,13 @@ def checkpoint(shape: str, weights: str, folder: Path) -> Path:
     return folder
 
 
-def _tensors(shape: str, vocab_size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and sizes of all tensors of an encoder."""
+def tensor_sizes(shape: str, vocab_size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and sizes of all tensors of an encoder.
+
+    Args:
+        shape: Key of ``WIDTHS``.
+        vocab_size: Pieces of its vocabulary.
+    """
     hidden, layers, _ = WIDTHS[shape]
     rows = {"word": vocab_size, "position": MAX_POSITIONS, "token_type": NUM_TYPES}
     for kind, size in rows.items():

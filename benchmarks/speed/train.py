@@ -24,12 +24,15 @@ from benchmarks.speed.pairs import (
     write_table,
     write_tokens,
 )
-from benchmarks.speed.shapes import WIDTHS, operations
+from benchmarks.speed.shapes import WIDTHS, operations, tensor_sizes
 
 STEPS = {"minilm": 32, "base": 16, "large": 8}
 """Steps of a round."""
 
 NUM_TASKS = 8
+
+BARE = "products and AdamW alone"
+"""No contender: the matrix products of bertmod's steps and the optimizer's update, and no more."""
 
 WEIGHTS, FROZEN, PALS = "All of the model", "Adapters on a frozen encoder", "PALs of eight tasks"
 
@@ -50,6 +53,8 @@ NOTES = (
     f"Computed: tokens that went through the model for each real one. {SHARE}",
     "transformers: dynamic padding to a batch's longest row; padded: to {length} tokens; grouped: "
     "rows of similar length in a batch, sorted in windows of 50 batches, as its group_by_length.",
+    f"`{BARE}`: the matrix products of `bertmod auto` one after another, into buffers that are "
+    "there, and the fused AdamW of all parameters; no program that makes them takes less time.",
     "`bertmod plain` is `training.fast: false`. Bert-n-Pals cannot be run on these versions; in "
     "its place stands bertmod's own plain path in fp32, on rows lengthened to {length} tokens: "
     "padding costs what tokens cost.",
@@ -115,6 +120,17 @@ class Load:
             **options,
         }
         return Staff("transformers_steps", settings, peer)
+
+    def bare(self) -> Staff:
+        """A worker of matrix products and AdamW alone, in the precision that ``auto`` takes."""
+        vocab_size = len((Path(self.checkpoint) / "vocab.txt").read_bytes().splitlines())
+        settings = {
+            "widths": WIDTHS[self.shape],
+            "lengths": self.lengths.tolist(),
+            "batch_size": self.settings.batch_size,
+            "sizes": [sizes for _, sizes in tensor_sizes(self.shape, vocab_size)],
+        }
+        return Staff("bare_steps", settings)
 
     def contender(
         self,
@@ -222,7 +238,7 @@ def _all_weights(work: Load, kind: str, variants: Mapping[str, Sequence[str]]) -
         **{name: tuple(changes) for name, changes in variants.items()},
     }
     staff = {name: work.own(*changes) for name, changes in own.items()}
-    staff["transformers"] = work.peer("transformers")
+    staff["transformers"], staff[BARE] = work.peer("transformers"), work.bare()
     peers = {way: f"transformers {way}" for way in PEER_WAYS}
     share = targets.training(kind, work.shape, "share")
     return Group(
@@ -234,6 +250,7 @@ def _all_weights(work: Load, kind: str, variants: Mapping[str, Sequence[str]]) -
                 for name, changes in own.items()
             ),
             *(work.contender(name, worker="transformers", way=way) for way, name in peers.items()),
+            work.contender(BARE, worker=BARE),
         ],
         [
             *(
@@ -242,6 +259,7 @@ def _all_weights(work: Load, kind: str, variants: Mapping[str, Sequence[str]]) -
             ),
             Ratio("fp32 beside fp32", "bertmod fp32", peers["fp32"]),
             Ratio("fast path", "bertmod auto", "bertmod plain"),
+            Ratio("what more a step could gain", BARE, "bertmod auto"),
             *(Ratio("variant", name, "bertmod auto") for name in variants),
         ],
         {} if share is None else {"bertmod auto": share},

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import questions, tags
+from benchmarks import mrpc, questions, tags
+from benchmarks.contenders import RunFailed
 from benchmarks.cuts import Cut
 from benchmarks.loss_curves import FAST, PLAIN, curve_lines
 from benchmarks.results import OtherResults, Results, Run
 from benchmarks.rows import Rows
-from benchmarks.single_task import verdicts
+from benchmarks.settings import FineTuning
+from benchmarks.single_task import SAME_START, Comparison, verdicts
+from benchmarks.speed.shapes import WIDTHS
 from bertmod import DataError
 
 SQUAD = {
@@ -110,6 +113,37 @@ def test_tags_and_their_scores(tmp_path: Path) -> None:
     dev = [{"tags": ["B-ORG", "O"]}, {"tags": ["B-PER", "I-PER"]}, {"tags": ["B-LOC"]}]
     found = tags.scores(Rows({"dev": dev}, {"dev": 3}, {"dev": 3}), given)
     assert found == pytest.approx({"entity F1": 0.5, "precision": 1.0, "recall": 1 / 3})
+
+
+def test_the_start_of_another_tool(tmp_path: Path, weights: str) -> None:
+    """The first losses show with which head, and on which rows, a run begins."""
+    (tmp_path / "MRPC").mkdir()
+    rows = [f"{number % 2}\t1\t2\ta {number % 7} c\td e\n" for number in range(64)]
+    text = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n" + "".join(rows)
+    for split in ("train", "dev"):
+        (tmp_path / "MRPC" / f"{split}.tsv").write_text(text, encoding="utf-8")
+    settings = FineTuning(steps=2, dropout=0.0)
+    comparison = Comparison(mrpc.MRPC, str(tmp_path), weights, Path(), tmp_path / "work", settings)
+    read = comparison.read()
+    with pytest.raises(RunFailed, match="let transformers train first, with the same seed"):
+        comparison.train(SAME_START, read, seed=3)
+    hidden, bias = WIDTHS["tiny"][0], [0.25, -0.5]
+    head = {"classifier.weight": [[0.0] * hidden] * 2, "classifier.bias": bias}
+    order = [*range(1, 64, 2), *range(0, 64, 2)]
+    theirs = tmp_path / "work" / "transformers-fp32-3"
+    theirs.mkdir()
+    course = {"course": {"order": order, "head": head}}
+    (theirs / "result.json").write_text(json.dumps(course), encoding="utf-8")
+    found = comparison.train(SAME_START, read, seed=3)
+    total = np.log(np.exp(bias).sum())
+    # The first step is made at rate 0; its rows are all of label 1, those of the second of 0.
+    assert found.details["losses"] == pytest.approx([total - bias[1], total - bias[0]], abs=1e-4)
+
+
+def test_only_where_a_row_is_a_feature_can_starts_be_the_same() -> None:
+    assert SAME_START in mrpc.MRPC.tools
+    assert set(mrpc.MRPC.tools) - set(questions.QUESTIONS.tools) == {SAME_START}
+    assert tags.TAGS.tools == questions.QUESTIONS.tools
 
 
 def run(tool: str, score: float) -> Run:

@@ -270,3 +270,27 @@ def test_what_is_refused(words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["run", *words], env={"COLUMNS": "200"})
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_bare_steps_make_the_products_of_a_step(
+    work: train.Load, load_program: Callable[[str], ModuleType]
+) -> None:
+    """As many operations as a step of rows of one length, which pad nothing."""
+    bare = load_program("bare_steps")
+    (hidden, layers, heads), lengths = WIDTHS["base"], [16] * 32
+    made = sum(
+        3 * count * 2 * rows * inner * columns
+        for (rows, inner, columns), count in bare.products(lengths, hidden, layers)
+    )
+    made += sum(
+        3 * (layers - 1) * number * 2 * rows * inner * columns
+        for number, (rows, inner, columns) in bare.attention(lengths, hidden, heads)
+    )
+    whole = operations(np.array(lengths), "base", encoder_passes=3, trimmed=True)
+    last_attention = 3 * 4 * hidden * sum(lengths)
+    assert made == whole - last_attention
+    group = train.groups(work, [], kind="AMX", variants={})[0]
+    found = hold(group, setting(work.folder, chosen=frozenset({train.BARE, "bertmod auto"})))
+    told = found["measured"][train.BARE][0]
+    assert (told["rows"], told["tokens"]) == (len(work.lengths), work.lengths.sum())
+    assert ratio(found, train.BARE, "bertmod auto") is not None
