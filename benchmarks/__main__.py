@@ -170,7 +170,7 @@ def conversion(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has SQuAD/.")],
     environment: Environment = Path(".venv-transformers"),
     checkpoint: Checkpoint = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
         "runs/benchmarks/conversion.json"
     ),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
@@ -189,7 +189,7 @@ def features(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has MRPC/.")],
     environment: Environment = Path(".venv-transformers"),
     checkpoint: Checkpoint = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
         "runs/benchmarks/features.json"
     ),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
@@ -292,7 +292,7 @@ def methods(
 @app.command()
 def mixed(
     checkpoint: Checkpoint = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
         "runs/benchmarks/mixed.json"
     ),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 15,
@@ -316,7 +316,7 @@ def mixed(
 
 @app.command()
 def memory(
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
         "runs/benchmarks/memory.json"
     ),
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,

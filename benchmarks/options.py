@@ -21,7 +21,10 @@ Checkpoint = Annotated[
     ),
 ]
 Output = Annotated[
-    Path, typer.Option(metavar="FILE", help="JSON file; runs that it has are not repeated.")
+    Path,
+    typer.Option(
+        metavar="FILE", dir_okay=False, help="JSON file; runs that it has are not repeated."
+    ),
 ]
 Seeds = Annotated[str, typer.Option(help="Seeds, separated by commas.")]
 Tools = Annotated[str, typer.Option(help="Tools, separated by commas.")]

@@ -26,7 +26,7 @@ WAYS = ("after the backward pass", "during it")
 
 
 def overlap(
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
         "runs/benchmarks/overlap.json"
     ),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 15,

@@ -27,7 +27,7 @@ Vocab = Annotated[Path, typer.Option(metavar="FILE", help="Vocabulary.")]
 def pretraining(
     corpus: Corpus,
     vocab: Vocab,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
         "runs/benchmarks/pretraining.json"
     ),
     sizes: Annotated[str, typer.Option(help="Sizes of the corpus, MB.")] = "5,20,50",
@@ -60,7 +60,7 @@ def pretraining_steps(
     corpus: Corpus,
     vocab: Vocab,
     environment: Environment = Path(".venv-transformers"),
-    output: Annotated[Path, typer.Option(metavar="FILE", help="JSON file.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
         "runs/benchmarks/pretraining_steps.json"
     ),
     shape: Annotated[

@@ -48,7 +48,8 @@ def run(
     checkpoint: Checkpoint = None,
     environment: Environments = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON file; a page goes beside it.")
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="JSON file; a page goes beside it."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     steps: Annotated[

@@ -264,6 +264,7 @@ def test_the_command_knows_what_is_measured() -> None:
         (["--suite", "train", "--steps", "9"], "multiple of 8"),
         (["--suite", "train", "--environment", "abacus=x"], '"abacus=x": PEER=DIR'),
         (["--suite", "train", "--variant", "plain"], '"plain": NAME:PATH=JSON'),
+        (["--suite", "train", "--output", str(Path.cwd())], "is a directory"),
     ],
 )
 def test_what_is_refused(words: list[str], message: str) -> None:
