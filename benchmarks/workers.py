@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.contenders import PROGRAMS, RunFailed
 from benchmarks.machine import ROOT
+from bertmod.cli.program import BRIEF_SPINNING
 
 Told = dict[str, Any]
 
@@ -28,7 +29,8 @@ class Worker:
         python: Its interpreter.
         folder: Where its settings and its output go, under ``name``.
         name: What these files are called.
-        sees_bertmod: Whether it imports the bertmod of this checkout.
+        sees_bertmod: Whether it imports the bertmod of this checkout; its threads then wait for one
+            another as those of the program ``bertmod`` do.
 
     Attributes:
         about: What it says of itself; there once it runs.
@@ -48,7 +50,7 @@ class Worker:
         given, self._log = folder / f"{name}.json", folder / f"{name}.txt"
         given.write_text(json.dumps(dict(settings), indent=2), encoding="utf-8")
         self._command = [str(python), str(PROGRAMS / f"{program}.py"), str(given)]
-        self._path = {"PYTHONPATH": str(ROOT)} if sees_bertmod else {}
+        self._own = {"PYTHONPATH": str(ROOT), **BRIEF_SPINNING} if sees_bertmod else {}
         self.about: Told = {}
 
     def __enter__(self) -> Worker:
@@ -67,7 +69,7 @@ class Worker:
                 stdout=pipe,
                 stderr=log,
                 text=True,
-                env=os.environ | self._path,
+                env=os.environ | self._own,
             )
         try:
             self.about = self._answer()

@@ -23,6 +23,13 @@ INTERRUPTED = 130
 
 DEBUG, STRICT = "--debug", "--strict-plugins"
 
+BRIEF_SPINNING = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
+"""Names that libgomp and LLVM's library read when torch is loaded; the second in milliseconds.
+
+Threads that sleep at once make steps slower; beside other programs, those that spin for as long as
+by themselves cost several times the work.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program.
@@ -53,14 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _bound_spinning() -> None:
-    """Let threads that wait for others spin for a moment only, unless the user chose.
-
-    Threads that sleep at once make steps slower; beside other programs, those that spin for as
-    long as by themselves cost several times the work. The two names are libgomp's and LLVM's.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:  # both are read when torch is loaded
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-        os.environ.setdefault("KMP_BLOCKTIME", "1")  # milliseconds
+    """Let threads that wait for others spin for a moment only, unless the user chose."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        for name, value in BRIEF_SPINNING.items():
+            os.environ.setdefault(name, value)
 
 
 def _without(words: list[str], flag: str) -> tuple[bool, list[str]]:
