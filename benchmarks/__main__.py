@@ -68,13 +68,16 @@ def mrpc(
     tools: Tools = "bertmod auto,transformers fp32,bertmod fp32,bertmod alike",
     epochs: Epochs = None,
     steps: Steps = None,
+    dropout: Annotated[
+        float | None, typer.Option(min=0.0, max=0.9, help="Of both; without, chance has less part.")
+    ] = None,
     busy: Busy = False,
 ) -> None:
     """Fine-tune on MRPC alone, with bertmod and with transformers, and compare."""
     from benchmarks.mrpc import MRPC
     from benchmarks.settings import FineTuning
 
-    settings = changed_settings(FineTuning(), epochs=epochs, steps=steps)
+    settings = changed_settings(FineTuning(), epochs=epochs, steps=steps, dropout=dropout)
     train_alike(
         MRPC,
         settings,
