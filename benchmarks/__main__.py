@@ -12,8 +12,10 @@ from benchmarks.beside import beside_transformers, train_alike
 from benchmarks.options import (
     Busy,
     Checkpoint,
+    Dropout,
     Environment,
     Epochs,
+    NewFile,
     NumDev,
     Output,
     Rate,
@@ -68,9 +70,7 @@ def mrpc(
     tools: Tools = "bertmod auto,transformers fp32,bertmod fp32,bertmod alike",
     epochs: Epochs = None,
     steps: Steps = None,
-    dropout: Annotated[
-        float | None, typer.Option(min=0.0, max=0.9, help="Of both; without, chance has less part.")
-    ] = None,
+    dropout: Dropout = None,
     busy: Busy = False,
 ) -> None:
     """Fine-tune on MRPC alone, with bertmod and with transformers, and compare."""
@@ -173,9 +173,7 @@ def conversion(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has SQuAD/.")],
     environment: Environment = Path(".venv-transformers"),
     checkpoint: Checkpoint = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
-        "runs/benchmarks/conversion.json"
-    ),
+    output: NewFile = Path("runs/benchmarks/conversion.json"),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
     dev: NumDev = None,
     busy: Busy = False,
@@ -192,9 +190,7 @@ def features(
     data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that has MRPC/.")],
     environment: Environment = Path(".venv-transformers"),
     checkpoint: Checkpoint = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
-        "runs/benchmarks/features.json"
-    ),
+    output: NewFile = Path("runs/benchmarks/features.json"),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
     lines: Annotated[
         int | None, typer.Option("--lines", min=4, help="Lines, to try it out.")
@@ -295,9 +291,7 @@ def methods(
 @app.command()
 def mixed(
     checkpoint: Checkpoint = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
-        "runs/benchmarks/mixed.json"
-    ),
+    output: NewFile = Path("runs/benchmarks/mixed.json"),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 15,
     threads: Annotated[int, typer.Option(min=1, help="Threads of PyTorch.")] = 1,
     precision: Annotated[str, typer.Option(metavar="fp32|bf16", help="Arithmetic.")] = "fp32",
@@ -319,9 +313,7 @@ def mixed(
 
 @app.command()
 def memory(
-    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
-        "runs/benchmarks/memory.json"
-    ),
+    output: NewFile = Path("runs/benchmarks/memory.json"),
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
 ) -> None:
     """Measure what a training step keeps in memory, by what is frozen and how layers are called."""

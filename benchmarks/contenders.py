@@ -48,7 +48,7 @@ def run_bertmod(
     folder: Path,
     *,
     answers: Callable[[Path], Any],
-    program: Callable[[Path], tuple[str, ...]] = lambda _: ("-m", "bertmod"),
+    program: tuple[str, ...] = ("-m", "bertmod"),
 ) -> Outcome:
     """Train a recipe of one task with ``bertmod run``.
 
@@ -56,7 +56,7 @@ def run_bertmod(
         recipe: The recipe.
         folder: Made anew; in the end it keeps the logs and not the weights.
         answers: Reads the dev split's answers from the run's folder ``predictions/``.
-        program: The folder to what Python is to run; ``bertmod`` itself otherwise.
+        program: What Python is to run.
 
     Raises:
         RunFailed: If the run fails.
@@ -66,7 +66,7 @@ def run_bertmod(
     _fresh(folder)
     path.write_text(json.dumps(recipe, indent=2), encoding="utf-8")
     words = ("run", str(path), "--output", str(run), "--quiet", "--strict-data")
-    command = (sys.executable, *program(folder), *words)
+    command = (sys.executable, *program, *words)
     seconds = timed(command, log=folder / "output.txt")
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     scores = [event["scores"] for event in events if event["event"] == "evaluation"]

@@ -26,10 +26,14 @@ Output = Annotated[
         metavar="FILE", dir_okay=False, help="JSON file; runs that it has are not repeated."
     ),
 ]
+NewFile = Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")]
 Seeds = Annotated[str, typer.Option(help="Seeds, separated by commas.")]
 Tools = Annotated[str, typer.Option(help="Tools, separated by commas.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Length of each run, epochs.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Steps in place of epochs, to try it out.")]
+Dropout = Annotated[
+    float | None, typer.Option(min=0.0, max=0.9, help="Of all tools; 0 leaves less to chance.")
+]
 Rate = Annotated[float | None, typer.Option(min=0.0, help="Peak of the learning rate.")]
 NumDev = Annotated[int | None, typer.Option("--dev", min=1, help="Dev rows, to try it out.")]
 Busy = Annotated[bool, typer.Option("--busy", help="Say that other work disturbed the timings.")]

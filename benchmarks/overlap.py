@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchmarks.options import NewFile
+
 if TYPE_CHECKING:
     from bertmod.engine.trainer import Trainer
 
@@ -26,9 +28,7 @@ WAYS = ("after the backward pass", "during it")
 
 
 def overlap(
-    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
-        "runs/benchmarks/overlap.json"
-    ),
+    output: NewFile = Path("runs/benchmarks/overlap.json"),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 15,
 ) -> None:
     """Time steps of two processes, gradients sent during the backward pass and after it."""

@@ -11,6 +11,7 @@ from benchmarks.options import (
     Busy,
     Checkpoint,
     Environment,
+    NewFile,
     Seeds,
     say,
     seed_numbers,
@@ -27,9 +28,7 @@ Vocab = Annotated[Path, typer.Option(metavar="FILE", help="Vocabulary.")]
 def pretraining(
     corpus: Corpus,
     vocab: Vocab,
-    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
-        "runs/benchmarks/pretraining.json"
-    ),
+    output: NewFile = Path("runs/benchmarks/pretraining.json"),
     sizes: Annotated[str, typer.Option(help="Sizes of the corpus, MB.")] = "5,20,50",
     plain_sizes: Annotated[str, typer.Option(help="Those for plain Python, too.")] = "5,20",
     workers: Annotated[str, typer.Option(help="Numbers of processes.")] = "1,2",
@@ -60,9 +59,7 @@ def pretraining_steps(
     corpus: Corpus,
     vocab: Vocab,
     environment: Environment = Path(".venv-transformers"),
-    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="JSON file.")] = Path(
-        "runs/benchmarks/pretraining_steps.json"
-    ),
+    output: NewFile = Path("runs/benchmarks/pretraining_steps.json"),
     shape: Annotated[
         Literal["minilm", "base"],
         typer.Option(help="Encoder: 6 layers of 384, or 12 of 768."),

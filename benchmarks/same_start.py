@@ -1,14 +1,14 @@
-"""A run of bertmod with the head and the order of rows that a run of transformers had.
+"""What a run of bertmod needs to begin, and go on, as a run of transformers did.
 
-Seeds of two tools draw different numbers. With one start and one order what is left to chance is
-dropout, so that fewer seeds say more.
+Seeds of two tools draw different numbers. With one head and one order of rows what is left to
+chance is dropout, and without dropout nothing.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.contenders import PROGRAMS, RunFailed
+from benchmarks.speed.shapes import TOKENIZER_FILES
 
-TEXTS = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -31,34 +32,51 @@ class Course:
     """
 
     order: Sequence[int]
-    head: dict[str, Any]
+    head: Mapping[str, Any]
 
     @classmethod
-    def of(cls, folder: Path) -> Course:
+    def of(cls, folder: Path, *, given: Mapping[str, Any]) -> Course:
         """The course of a finished run.
 
         Args:
             folder: The run's, as ``contenders.run_peer`` leaves it.
+            given: What it must have been given.
 
         Raises:
             RunFailed: If there is no such run.
         """
-        path = folder / "result.json"
-        if not path.is_file():
-            raise RunFailed(f"{path} is missing: let transformers train first, with the same seed")
-        return cls(**json.loads(path.read_text(encoding="utf-8"))["course"])
+        try:
+            told, result = (
+                json.loads((folder / name).read_text(encoding="utf-8"))
+                for name in ("given.json", "result.json")
+            )
+            if told == json.loads(json.dumps(given)):
+                return cls(**result["course"])
+        except (FileNotFoundError, KeyError):
+            pass
+        raise RunFailed(
+            f"{folder}: no run of transformers with this seed and these settings that says what it "
+            "trained on\n  let it train first: name another --output, and transformers before "
+            "bertmod in --tools"
+        )
 
-    def checkpoint(self, weights: Path, folder: Path, *, labels: Sequence[str]) -> Path:
-        """Make a checkpoint in transformers' layout: an encoder with the head of this course.
+    def save(self, weights: Path, folder: Path, *, labels: Sequence[str]) -> tuple[str, ...]:
+        """Write the order, and a checkpoint in transformers' layout: an encoder with this head.
 
         Args:
             weights: Checkpoint of the encoder, in that layout.
-            folder: Made anew.
+            folder: An empty one.
             labels: Names of the labels, in the order of the head's outputs.
+
+        Returns:
+            What Python is to run in place of ``bertmod``.
+
+        Raises:
+            RunFailed: If the checkpoint has no safetensors.
         """
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for name in TEXTS:
+        if not (weights / WEIGHTS).is_file():
+            raise RunFailed(f"{weights}: no {WEIGHTS}, which a run from the same start needs")
+        for name in TOKENIZER_FILES:
             if (weights / name).is_file():
                 shutil.copy(weights / name, folder)
         config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
@@ -68,18 +86,10 @@ class Course:
         (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
         tensors = {
             f"bert.{name.removeprefix('bert.')}": value
-            for name, value in load_file(weights / "model.safetensors").items()
+            for name, value in load_file(weights / WEIGHTS).items()
         }
         tensors |= {name: torch.tensor(value) for name, value in self.head.items()}
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        return folder
-
-    def command(self, folder: Path) -> tuple[str, ...]:
-        """Words that stand for ``-m bertmod`` in a command that trains on these rows.
-
-        Args:
-            folder: Where the order is written.
-        """
-        path = folder / "order.json"
-        path.write_text(json.dumps(list(self.order)), encoding="utf-8")
-        return (str(PROGRAMS / "bertmod_ordered.py"), str(path))
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        order = folder / "order.json"
+        order.write_text(json.dumps(list(self.order)), encoding="utf-8")
+        return (str(PROGRAMS / "bertmod_ordered.py"), str(order))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.contenders import Outcome, run_bertmod, run_peer
@@ -42,8 +42,12 @@ NOTES = (
     "Each takes the rows in an order of its own. The schedule is transformers': it falls from "
     "the warm-up's end. bertmod's batches are of rows of similar length.",
     "`bertmod alike` takes fp32 and rows in plain random order, `bertmod plain` is auto with "
-    "training.fast false. `bertmod same start` is auto from the head and on the batches that "
-    "transformers had with that seed: only dropout is drawn otherwise.",
+    "training.fast false.",
+)
+
+SAME_START_NOTE = (
+    "`bertmod same start` is auto from the head, and on the batches, that transformers had with "
+    "that seed: of what is drawn, only dropout differs."
 )
 
 
@@ -111,7 +115,8 @@ class Comparison:
     @property
     def notes(self) -> Sequence[str]:
         """What a reader of the results has to know."""
-        return (*NOTES, *self.discipline.notes)
+        same = (SAME_START_NOTE,) if self.discipline.same_start else ()
+        return (*NOTES, *same, *self.discipline.notes)
 
     def subject(self, rows: Rows) -> dict[str, Any]:
         """What results of one file have in common."""
@@ -151,11 +156,7 @@ class Comparison:
         if tool != PEER:
             recipe = self.recipe(tool, seed=seed)
             return run_bertmod(recipe, folder, answers=self.discipline.answers)
-        given = {
-            **peer_settings(self.settings, rows, checkpoint=self.checkpoint, seed=seed),
-            **self.discipline.options,
-        }
-        program = self.discipline.program
+        given, program = self._given(rows, seed=seed), self.discipline.program
         return run_peer(program, given, folder, python=self.python, rows=self._rows)
 
     def score(self, rows: Rows, predictions: Any) -> Mapping[str, float]:
@@ -180,19 +181,18 @@ class Comparison:
 
     def _train_from_same_start(self, rows: Rows, folder: Path, *, seed: int) -> Outcome:
         """A run of bertmod from the start, and in the order, that the peer's run had."""
-        course = Course.of(self._folder(PEER, seed))
-        start = course.checkpoint(
-            Path(self.checkpoint),
-            self.work / f"start-{seed}",
-            labels=rows.labels or (),
-        )
+        course = Course.of(self._folder(PEER, seed), given=self._given(rows, seed=seed))
         recipe = self.recipe("bertmod auto", seed=seed)
-        recipe["checkpoint"] = {"name": "auto", "path": str(start), "use": ["heads"]}
-        outcome = run_bertmod(
-            recipe, folder, answers=self.discipline.answers, program=course.command
-        )
-        shutil.rmtree(start)
-        return outcome
+        assert rows.labels is not None, "only of classification"
+        with TemporaryDirectory(dir=self.work) as start:
+            program = course.save(Path(self.checkpoint), Path(start), labels=rows.labels)
+            recipe["checkpoint"] = {"name": "auto", "path": start, "use": ["heads"]}
+            return run_bertmod(recipe, folder, answers=self.discipline.answers, program=program)
+
+    def _given(self, rows: Rows, *, seed: int) -> dict[str, Any]:
+        """What the peer's program reads."""
+        known = peer_settings(self.settings, rows, checkpoint=self.checkpoint, seed=seed)
+        return {**known, **self.discipline.options}
 
     def _folder(self, tool: str, seed: int) -> Path:
         return self.work / f"{tool.replace(' ', '-')}-{seed}"

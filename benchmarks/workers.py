@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.contenders import PROGRAMS, RunFailed
 from benchmarks.machine import ROOT
-from bertmod.cli.program import BRIEF_SPINNING
+from bertmod.cli.program import brief_spinning
 
 Told = dict[str, Any]
 
@@ -29,8 +29,8 @@ class Worker:
         python: Its interpreter.
         folder: Where its settings and its output go, under ``name``.
         name: What these files are called.
-        sees_bertmod: Whether it imports the bertmod of this checkout; its threads then wait for one
-            another as those of the program ``bertmod`` do.
+        peer: Whether it is a peer's: others import the bertmod of this checkout, and their threads
+            wait for one another as those of the program ``bertmod`` do.
 
     Attributes:
         about: What it says of itself; there once it runs.
@@ -44,13 +44,13 @@ class Worker:
         python: Path,
         folder: Path,
         name: str,
-        sees_bertmod: bool = False,
+        peer: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         given, self._log = folder / f"{name}.json", folder / f"{name}.txt"
         given.write_text(json.dumps(dict(settings), indent=2), encoding="utf-8")
         self._command = [str(python), str(PROGRAMS / f"{program}.py"), str(given)]
-        self._own = {"PYTHONPATH": str(ROOT), **BRIEF_SPINNING} if sees_bertmod else {}
+        self._own = {} if peer else {"PYTHONPATH": str(ROOT), **brief_spinning(os.environ)}
         self.about: Told = {}
 
     def __enter__(self) -> Worker:

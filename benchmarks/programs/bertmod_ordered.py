@@ -9,28 +9,36 @@ them. The arguments are those of ``bertmod``.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from bertmod.cli import main
-from bertmod.engine import order
+from bertmod.cli.program import brief_spinning
 
 
-class GivenOrder(order.RowOrder):
-    """Cuts the features of a pass into batches as they come."""
+def replace_order(features: np.ndarray) -> None:
+    """Have every pass cut into batches as it comes.
 
-    features: ClassVar[np.ndarray]
-    """Of all passes, (passes * features,), int64."""
+    Args:
+        features: Of all passes, int64; the last may be cut short.
+    """
+    from bertmod.engine import order
 
-    def _make_pass(self, number: int) -> list[np.ndarray]:
-        length = len(self._lengths)
-        return self._cut(self.features[number * length : (number + 1) * length])
+    class GivenOrder(order.RowOrder):
+        def _make_pass(self, number: int) -> list[np.ndarray]:
+            length = len(self._lengths)
+            own = features[number * length : (number + 1) * length]
+            if not set(own.tolist()) <= set(range(length)) or len(np.unique(own)) < len(own):
+                raise SystemExit(f"pass {number} of the order is not one of {length} features")
+            return self._cut(own)
+
+    order.RowOrder = GivenOrder  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    GivenOrder.features = np.array(json.loads(Path(sys.argv.pop(1)).read_text(encoding="utf-8")))
-    order.RowOrder = GivenOrder  # type: ignore[misc]
+    os.environ |= brief_spinning(os.environ)  # torch is loaded before ``main`` could
+    replace_order(np.array(json.loads(Path(sys.argv.pop(1)).read_text(encoding="utf-8"))))
     sys.exit(main())

@@ -72,11 +72,14 @@ def new_model(kind: Any, settings: dict[str, Any], **more: Any) -> torch.nn.Modu
     return model
 
 
-class _Noted(Sequence[Any]):
+class Noted(Sequence[Any]):
     """Features that note the order in which they are asked for.
 
     Args:
         features: The features.
+
+    Attributes:
+        order: Their numbers, in that order.
     """
 
     def __init__(self, features: Sequence[Any]) -> None:
@@ -89,6 +92,18 @@ class _Noted(Sequence[Any]):
     def __getitem__(self, place: Any) -> Any:
         self.order.append(place)
         return self._features[place]
+
+
+def num_trained(num_features: int, settings: dict[str, Any]) -> int:
+    """Features that the steps of a run train on, those of every pass; batches are asked for ahead.
+
+    Args:
+        num_features: Features of a pass.
+        settings: They name ``steps`` and ``batch_size``.
+    """
+    size = settings["batch_size"]
+    passes, rest = divmod(settings["steps"], math.ceil(num_features / size))
+    return int(passes * num_features + min(rest * size, num_features))
 
 
 def fit(
@@ -107,7 +122,7 @@ def fit(
     """
     from transformers import Trainer
 
-    noted = _Noted(train)
+    noted = Noted(train)
     fresh = {name: value.tolist() for name, value in model.named_parameters() if _of_head(name)}
     with TemporaryDirectory() as folder:
         trainer = Trainer(
@@ -125,7 +140,7 @@ def fit(
         "train_seconds": trained - start,
         "predict_seconds": time.perf_counter() - trained,
         "features": {"train": len(train), "dev": len(dev)},
-        "course": {"order": noted.order, "head": fresh},
+        "course": {"order": noted.order[: num_trained(len(train), settings)], "head": fresh},
         **parameters(model),
     }
     return outputs, told

@@ -188,7 +188,7 @@ def _hired(staff: Staff, name: str, setting: Setting) -> Worker:
         python=python,
         folder=setting.folder,
         name=name.replace(" ", "-"),
-        sees_bertmod=staff.peer is None,
+        peer=staff.peer is not None,
     )
 
 

@@ -21,6 +21,14 @@ size."""
 
 MAX_POSITIONS, NUM_TYPES = 512, 2
 
+TOKENIZER_FILES = (
+    "vocab.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+"""What a checkpoint of the Hugging Face layout may have of its tokenizer."""
+
 
 def config(shape: str, *, vocab_size: int) -> dict[str, object]:
     """A shape as ``config.json`` of the Hugging Face layout."""
@@ -55,7 +63,7 @@ def checkpoint(shape: str, weights: str, folder: Path) -> Path:
         return Path(weights)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+    for name in TOKENIZER_FILES:
         if (Path(weights) / name).is_file():
             shutil.copy(Path(weights) / name, folder)
     vocab_size = len((folder / "vocab.txt").read_text(encoding="utf-8").splitlines())
@@ -63,7 +71,7 @@ def checkpoint(shape: str, weights: str, folder: Path) -> Path:
     (folder / "config.json").write_text(json.dumps(values, indent=2), encoding="utf-8")
     draw = torch.Generator().manual_seed(0)
     tensors = {}
-    for name, sizes in tensor_sizes(shape, vocab_size):
+    for name, sizes in _tensors(shape, vocab_size):
         tensor = torch.zeros(sizes)
         if "LayerNorm.weight" in name:
             tensor.fill_(1.0)
@@ -74,13 +82,8 @@ def checkpoint(shape: str, weights: str, folder: Path) -> Path:
     return folder
 
 
-def tensor_sizes(shape: str, vocab_size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and sizes of all tensors of an encoder.
-
-    Args:
-        shape: Key of ``WIDTHS``.
-        vocab_size: Pieces of its vocabulary.
-    """
+def _tensors(shape: str, vocab_size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and sizes of all tensors of an encoder."""
     hidden, layers, _ = WIDTHS[shape]
     rows = {"word": vocab_size, "position": MAX_POSITIONS, "token_type": NUM_TYPES}
     for kind, size in rows.items():

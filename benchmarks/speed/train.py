@@ -24,7 +24,7 @@ from benchmarks.speed.pairs import (
     write_table,
     write_tokens,
 )
-from benchmarks.speed.shapes import WIDTHS, operations, tensor_sizes
+from benchmarks.speed.shapes import WIDTHS, operations
 
 STEPS = {"minilm": 32, "base": 16, "large": 8}
 """Steps of a round."""
@@ -32,7 +32,7 @@ STEPS = {"minilm": 32, "base": 16, "large": 8}
 NUM_TASKS = 8
 
 BARE = "products and AdamW alone"
-"""No contender: the matrix products of bertmod's steps and the optimizer's update, and no more."""
+"""No training: what a step of ``bertmod auto`` would take that were nothing else."""
 
 WEIGHTS, FROZEN, PALS = "All of the model", "Adapters on a frozen encoder", "PALs of eight tasks"
 
@@ -53,8 +53,8 @@ NOTES = (
     f"Computed: tokens that went through the model for each real one. {SHARE}",
     "transformers: dynamic padding to a batch's longest row; padded: to {length} tokens; grouped: "
     "rows of similar length in a batch, sorted in windows of 50 batches, as its group_by_length.",
-    f"`{BARE}`: the matrix products of `bertmod auto` one after another, into buffers that are "
-    "there, and the fused AdamW of all parameters; no program that makes them takes less time.",
+    f"`{BARE}`: no training, but the matrix products that `bertmod auto` asks torch for, one after "
+    "another on buffers of their sizes, and torch's fused AdamW.",
     "`bertmod plain` is `training.fast: false`. Bert-n-Pals cannot be run on these versions; in "
     "its place stands bertmod's own plain path in fp32, on rows lengthened to {length} tokens: "
     "padding costs what tokens cost.",
@@ -122,15 +122,8 @@ class Load:
         return Staff("transformers_steps", settings, peer)
 
     def bare(self) -> Staff:
-        """A worker of matrix products and AdamW alone, in the precision that ``auto`` takes."""
-        vocab_size = len((Path(self.checkpoint) / "vocab.txt").read_bytes().splitlines())
-        settings = {
-            "widths": WIDTHS[self.shape],
-            "lengths": self.lengths.tolist(),
-            "batch_size": self.settings.batch_size,
-            "sizes": [sizes for _, sizes in tensor_sizes(self.shape, vocab_size)],
-        }
-        return Staff("bare_steps", settings)
+        """A worker of the matrix products of ``own`` and of AdamW."""
+        return Staff("bare_steps", self.own().settings)
 
     def contender(
         self,

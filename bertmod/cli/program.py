@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -23,13 +23,6 @@ INTERRUPTED = 130
 
 DEBUG, STRICT = "--debug", "--strict-plugins"
 
-BRIEF_SPINNING = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
-"""Names that libgomp and LLVM's library read when torch is loaded; the second in milliseconds.
-
-Threads that sleep at once make steps slower; beside other programs, those that spin for as long as
-by themselves cost several times the work.
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program.
@@ -40,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done, 2 the user's input, 1 a failed run or a bug, 130 interrupted.
     """
-    _bound_spinning()
+    os.environ |= brief_spinning(os.environ)
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug, words = _without(words, DEBUG)
     strict, words = _without(words, STRICT)
@@ -59,11 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _bound_spinning() -> None:
-    """Let threads that wait for others spin for a moment only, unless the user chose."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in BRIEF_SPINNING.items():
-            os.environ.setdefault(name, value)
+def brief_spinning(environ: Mapping[str, str]) -> dict[str, str]:
+    """What to set so that threads that wait for others spin for a moment only.
+
+    Threads that sleep at once make steps slower; beside other programs, those that spin for as
+    long as by themselves cost several times the work. libgomp and LLVM's library read it when
+    torch is loaded.
+
+    Args:
+        environ: Where the user may have chosen; what is set there is left alone.
+    """
+    if "OMP_WAIT_POLICY" in environ:
+        return {}
+    brief = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}  # the second in milliseconds
+    return {name: value for name, value in brief.items() if name not in environ}
 
 
 def _without(words: list[str], flag: str) -> tuple[bool, list[str]]:

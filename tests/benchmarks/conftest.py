@@ -15,7 +15,7 @@ from benchmarks.speed.pairs import Pair
 from benchmarks.speed.shapes import WIDTHS, checkpoint
 
 WORDS = "abcdefgh"
-TINY = (24, 1, 2)
+TINY = (24, 2, 2)
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from benchmarks import mrpc, questions, tags
 from benchmarks.contenders import RunFailed
@@ -15,7 +19,7 @@ from benchmarks.loss_curves import FAST, PLAIN, curve_lines
 from benchmarks.results import OtherResults, Results, Run
 from benchmarks.rows import Rows
 from benchmarks.settings import FineTuning
-from benchmarks.single_task import SAME_START, Comparison, verdicts
+from benchmarks.single_task import SAME_START, Comparison, peer_settings, verdicts
 from benchmarks.speed.shapes import WIDTHS
 from bertmod import DataError
 
@@ -125,19 +129,39 @@ def test_the_start_of_another_tool(tmp_path: Path, weights: str) -> None:
     settings = FineTuning(steps=2, dropout=0.0)
     comparison = Comparison(mrpc.MRPC, str(tmp_path), weights, Path(), tmp_path / "work", settings)
     read = comparison.read()
-    with pytest.raises(RunFailed, match="let transformers train first, with the same seed"):
+    untrained = pytest.raises(RunFailed, match="let it train first")
+    with untrained:
         comparison.train(SAME_START, read, seed=3)
     hidden, bias = WIDTHS["tiny"][0], [0.25, -0.5]
     head = {"classifier.weight": [[0.0] * hidden] * 2, "classifier.bias": bias}
     order = [*range(1, 64, 2), *range(0, 64, 2)]
     theirs = tmp_path / "work" / "transformers-fp32-3"
     theirs.mkdir()
-    course = {"course": {"order": order, "head": head}}
-    (theirs / "result.json").write_text(json.dumps(course), encoding="utf-8")
+    given = peer_settings(settings, read, checkpoint=weights, seed=3)
+    (theirs / "result.json").write_text(json.dumps({"course": {"order": order, "head": head}}))
+    (theirs / "given.json").write_text(json.dumps({**given, "seed": 4}))
+    with untrained:
+        comparison.train(SAME_START, read, seed=3)
+    (theirs / "given.json").write_text(json.dumps(given))
     found = comparison.train(SAME_START, read, seed=3)
     total = np.log(np.exp(bias).sum())
     # The first step is made at rate 0; its rows are all of label 1, those of the second of 0.
     assert found.details["losses"] == pytest.approx([total - bias[1], total - bias[0]], abs=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 7])
+def test_the_order_of_another_tool_is_that_of_its_steps(
+    load_program: Callable[[str], ModuleType], steps: int
+) -> None:
+    """torch's loader asks for every feature of a pass once; what is behind the last step is cut."""
+    training = load_program("transformers_training")
+    noted = training.Noted(list("abcdefgh"))
+    torch.manual_seed(0)
+    loader = DataLoader(noted, batch_size=3, shuffle=True)
+    batches = [batch for _ in range(3) for batch in loader]
+    trained = [each for batch in batches[:steps] for each in batch]
+    kept = noted.order[: training.num_trained(8, {"steps": steps, "batch_size": 3})]
+    assert ["abcdefgh"[number] for number in kept] == trained
 
 
 def test_only_where_a_row_is_a_feature_can_starts_be_the_same() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
@@ -274,24 +275,30 @@ def test_what_is_refused(words: list[str], message: str) -> None:
 
 
 def test_bare_steps_make_the_products_of_a_step(
-    work: train.Load, load_program: Callable[[str], ModuleType]
+    tmp_path: Path, weights: str, load_program: Callable[[str], ModuleType]
 ) -> None:
-    """As many operations as a step of rows of one length, which pad nothing."""
+    """Those of the rows, of padding up to 64 tokens and 8 a row, and of the pooler and the head."""
     bare = load_program("bare_steps")
-    (hidden, layers, heads), lengths = WIDTHS["base"], [16] * 32
-    made = sum(
-        3 * count * 2 * rows * inner * columns
-        for (rows, inner, columns), count in bare.products(lengths, hidden, layers)
-    )
-    made += sum(
-        3 * (layers - 1) * number * 2 * rows * inner * columns
-        for number, (rows, inner, columns) in bare.attention(lengths, hidden, heads)
-    )
-    whole = operations(np.array(lengths), "base", encoder_passes=3, trimmed=True)
-    last_attention = 3 * 4 * hidden * sum(lengths)
-    assert made == whole - last_attention
+    rows = [Pair("a b c d", "e f g", str(number % 2)) for number in range(16)]
+    table = write_table(rows, tmp_path / "pairs.jsonl")
+    lengths = write_tokens(table, weights, tmp_path / "rows.json")
+    settings = train.FineTuning(batch_size=16)
+    work = train.Load("tiny", weights, tmp_path, 1, settings, lengths)
+    _, one_round = bare.start({**work.bare().settings, "threads": 1, "device": "cpu"})
+    with FlopCounterMode(display=False) as made:
+        told = one_round("")
+    assert (told["rows"], told["tokens"]) == (16, lengths.sum())
+    hidden, layers, _ = WIDTHS["tiny"]
+    stored = np.full(16, 16)  # 10 tokens each: 160 are 192 packed, and 16 padded for attention
+    whole = operations(stored, "tiny", encoder_passes=3, trimmed=True)
+    of_padding = 3 * 2 * hidden**2 * (12 * (layers - 1) + 2) * (256 - 192)
+    of_head = 3 * 2 * 16 * (hidden**2 + 2 * hidden)
+    assert made.get_total_flops() == whole - of_padding + of_head
+
+
+def test_bare_steps_take_turns(work: train.Load) -> None:
     group = train.groups(work, [], kind="AMX", variants={})[0]
-    found = hold(group, setting(work.folder, chosen=frozenset({train.BARE, "bertmod auto"})))
-    told = found["measured"][train.BARE][0]
-    assert (told["rows"], told["tokens"]) == (len(work.lengths), work.lengths.sum())
-    assert ratio(found, train.BARE, "bertmod auto") is not None
+    found = hold(group, setting(work.folder, chosen=frozenset({train.BARE})))
+    assert not found["missing"]
+    (contender,) = found["contenders"]
+    assert contender["precision"] in ("bf16", "fp32")
