@@ -28,6 +28,10 @@ Environments = Annotated[
         help=f"A peer's environment, .venv-PEER otherwise; repeatable. Peers: {', '.join(PEERS)}.",
     ),
 ]
+Output = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", dir_okay=False, help="JSON file; a page goes beside it."),
+]
 Variants = Annotated[
     list[str] | None,
     typer.Option(
@@ -47,10 +51,7 @@ def run(
     ] = Path("data"),
     checkpoint: Checkpoint = None,
     environment: Environments = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", dir_okay=False, help="JSON file; a page goes beside it."),
-    ] = None,
+    output: Output = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 5,
     steps: Annotated[
         int | None,
