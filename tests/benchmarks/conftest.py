@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -55,3 +56,14 @@ def pairs() -> list[Pair]:
     draw = np.random.default_rng(0)
     texts = [" ".join(draw.choice(list(WORDS), draw.integers(1, 12))) for _ in range(2 * 16)]
     return [Pair(*texts[at : at + 2], str(at // 2 % 2)) for at in range(0, len(texts), 2)]
+
+
+@pytest.fixture
+def mrpc_folder(tmp_path: Path) -> Path:
+    """A data folder: MRPC's two files, of 100 rows each, labelled 0 and 1 by turns."""
+    (tmp_path / "MRPC").mkdir()
+    rows = [f"{number % 2}\t1\t2\ta {WORDS[number % 8]} c\td e\n" for number in range(100)]
+    text = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n" + "".join(rows)
+    for split in ("train", "dev"):
+        (tmp_path / "MRPC" / f"{split}.tsv").write_text(text, encoding="utf-8")
+    return tmp_path

@@ -119,22 +119,19 @@ def test_tags_and_their_scores(tmp_path: Path) -> None:
     assert found == pytest.approx({"entity F1": 0.5, "precision": 1.0, "recall": 1 / 3})
 
 
-def test_the_start_of_another_tool(tmp_path: Path, weights: str) -> None:
+def test_the_start_of_another_tool(tmp_path: Path, mrpc_folder: Path, weights: str) -> None:
     """The first losses show with which head, and on which rows, a run begins."""
-    (tmp_path / "MRPC").mkdir()
-    rows = [f"{number % 2}\t1\t2\ta {number % 7} c\td e\n" for number in range(64)]
-    text = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n" + "".join(rows)
-    for split in ("train", "dev"):
-        (tmp_path / "MRPC" / f"{split}.tsv").write_text(text, encoding="utf-8")
     settings = FineTuning(steps=2, dropout=0.0)
-    comparison = Comparison(mrpc.MRPC, str(tmp_path), weights, Path(), tmp_path / "work", settings)
+    comparison = Comparison(
+        mrpc.MRPC, str(mrpc_folder), weights, Path(), tmp_path / "work", settings
+    )
     read = comparison.read()
     untrained = pytest.raises(RunFailed, match="let it train first")
     with untrained:
         comparison.train(SAME_START, read, seed=3)
     hidden, bias = WIDTHS["tiny"][0], [0.25, -0.5]
     head = {"classifier.weight": [[0.0] * hidden] * 2, "classifier.bias": bias}
-    order = [*range(1, 64, 2), *range(0, 64, 2)]
+    order = [*range(1, 64, 2), *range(0, 64, 2), *range(64, 100)]
     theirs = tmp_path / "work" / "transformers-fp32-3"
     theirs.mkdir()
     given = peer_settings(settings, read, checkpoint=weights, seed=3)

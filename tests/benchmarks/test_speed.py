@@ -27,7 +27,6 @@ from benchmarks.speed.shapes import WIDTHS, operations
 from benchmarks.speed_command import NUM_TASKS, SHAPES, SUITES
 from benchmarks.workers import Unable, take_turns
 
-WORDS = "abcdefgh"
 STEPS = 8
 
 
@@ -56,14 +55,9 @@ def test_turns_are_reversed_every_other_round() -> None:
     assert told == {"a": [{"seconds": 3}, {"seconds": 4}], "b": [{"seconds": 2}, {"seconds": 5}]}
 
 
-def test_the_suite_of_training(tmp_path: Path, weights: str) -> None:
-    (tmp_path / "MRPC").mkdir()
-    rows = [f"{number % 2}\t1\t2\ta {WORDS[number % 8]} c\td e\n" for number in range(100)]
-    text = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n" + "".join(rows)
-    for split in ("train", "dev"):
-        (tmp_path / "MRPC" / f"{split}.tsv").write_text(text, encoding="utf-8")
+def test_the_suite_of_training(tmp_path: Path, mrpc_folder: Path, weights: str) -> None:
     variants = {"other": ("training.abacus=true",)}
-    asked = Asked("train", "tiny", tmp_path, weights, steps=STEPS, variants=variants)
+    asked = Asked("train", "tiny", mrpc_folder, weights, steps=STEPS, variants=variants)
     chosen = frozenset({"bertmod fp32", "other", "transformers bf16"})
     output = tmp_path / "speed.json"
     shown = measure(asked, setting(tmp_path, chosen=chosen), output)
