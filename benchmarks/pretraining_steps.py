@@ -312,6 +312,7 @@ def _peer(work: Work, python: Path, *, vocab_size: int) -> Worker:
         python=python,
         folder=work.folder,
         name="peer",
+        peer=True,
     )
 
 

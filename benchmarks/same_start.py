@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.contenders import PROGRAMS, RunFailed
 from benchmarks.speed.shapes import TOKENIZER_FILES
 
-WEIGHTS = "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Course:
         Raises:
             RunFailed: If the checkpoint has no safetensors.
         """
-        if not (weights / WEIGHTS).is_file():
-            raise RunFailed(f"{weights}: no {WEIGHTS}, which a run from the same start needs")
+        if not (weights / WEIGHTS_FILE).is_file():
+            raise RunFailed(f"{weights}: no {WEIGHTS_FILE}, which a run from the same start needs")
         for name in TOKENIZER_FILES:
             if (weights / name).is_file():
                 shutil.copy(weights / name, folder)
@@ -86,10 +86,10 @@ class Course:
         (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
         tensors = {
             f"bert.{name.removeprefix('bert.')}": value
-            for name, value in load_file(weights / WEIGHTS).items()
+            for name, value in load_file(weights / WEIGHTS_FILE).items()
         }
         tensors |= {name: torch.tensor(value) for name, value in self.head.items()}
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
         order = folder / "order.json"
         order.write_text(json.dumps(list(self.order)), encoding="utf-8")
         return (str(PROGRAMS / "bertmod_ordered.py"), str(order))

@@ -44,7 +44,7 @@ class Worker:
         python: Path,
         folder: Path,
         name: str,
-        peer: bool = False,
+        peer: bool,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         given, self._log = folder / f"{name}.json", folder / f"{name}.txt"

@@ -156,7 +156,14 @@ def hold(group: Group, setting: Setting) -> dict[str, Any]:
         present = [each for each in asked if each.name not in missing]
         rating = {"threads": setting.threads, "device": setting.device}
         rate = stack.enter_context(
-            Worker("matrix_rate", rating, folder=setting.folder, name="rate", python=_own())
+            Worker(
+                "matrix_rate",
+                rating,
+                python=_own(),
+                folder=setting.folder,
+                name="rate",
+                peer=False,
+            )
         )
         ways = {each.name: partial(_round, each, workers[each.worker]) for each in present}
         rates = {f"rate of {each}": partial(rate.round, each) for each in RATES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+from benchmarks import workers
 from benchmarks.__main__ import app
 from benchmarks.contenders import RunFailed
 from benchmarks.series import BUSY
@@ -110,6 +112,35 @@ def test_where_there_is_a_gpu_full_rows_are_trained_on_too(
     (told,) = found["measured"]["bertmod 128"]
     assert (told["rows"], told["tokens"]) == (len(pairs), 128 * len(pairs))
     assert list(found["missing"]) == ["transformers bf16 128"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "given", "told"),
+    [
+        (False, {}, (True, "3000")),
+        (False, {"GOMP_SPINCOUNT": "7"}, (True, "7")),
+        (True, {}, (False, None)),
+    ],
+)
+def test_peers_have_an_environment_of_their_own(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    peer: bool,
+    given: dict[str, str],
+    told: tuple[bool, str | None],
+) -> None:
+    """Only bertmod's workers see the checkout, and have threads that wait as the program's."""
+    for name in ("PYTHONPATH", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(workers, "PROGRAMS", tmp_path)
+    program = "import json, os; print(json.dumps(dict(os.environ)))"
+    (tmp_path / "tell.py").write_text(program, encoding="utf-8")
+    own = Path(sys.executable)
+    with workers.Worker("tell", {}, python=own, folder=tmp_path, name="w", peer=peer) as worker:
+        seen = worker.about
+    assert ("PYTHONPATH" in seen, seen.get("GOMP_SPINCOUNT")) == told
 
 
 def test_a_worker_that_ends_is_told(tmp_path: Path) -> None:
